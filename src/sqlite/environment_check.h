@@ -1,0 +1,23 @@
+// Whether a database may be captured where it lies (design decision D17).
+//
+// SQLite's WAL needs POSIX locks that conflict between processes and memory maps that they share.
+// Where either is missing, nothing fails: commits are lost in silence. So both are tried with a
+// second process before the first database of a directory is opened.
+
+#pragma once
+
+#include "base/result.h"
+#include "fs/file_system.h"
+
+namespace runnel::sqlite {
+
+// Makes a file without a name that stays in `directory`, and has a child process contend for its
+// locks and share a map of it. kUnsupported naming what does not work; kPermissionDenied, kNoSpace
+// and so on if it could not be tried. Blocks for some milliseconds, a second at worst.
+//
+// The child is a fork() that calls nothing but async-signal-safe functions and plain system calls
+// and leaves by _exit(), so that a library can do this in a program with threads, and without a
+// hidden command in its main().
+Result<void> CheckLocksAndSharedMemory(const fs::Path& directory);
+
+}  // namespace runnel::sqlite
