@@ -38,6 +38,7 @@ class ReplicaLayout {
   std::string LevelPrefix(Level level) const;  // ends with '/'
   ObjectKey ClaimKey() const;                  // "<root>/runnel/claim.json"
   std::string RunnelPrefix() const;            // "<root>/runnel/"
+  LayoutKind kind() const { return kind_; }
   const std::string& root() const { return root_; }
 
  private:
