@@ -5,8 +5,8 @@
 //
 //   (1) It never writes to the database but by Checkpoint() and SwitchToWal(), never waits for a
 //       lock (Errc::kBusy at once), never checkpoints by itself, and leaves the WAL alone on close.
-//   (2) No call but QueryJournalMode() and SwitchToWal() loads the schema: a database of which only
-//       the first 32 bytes are plain (SQLCipher, cipher_plaintext_header_size=32) works.
+//   (2) No call but SwitchToWal() loads the schema: a database of which only the first 32 bytes are
+//       plain (SQLCipher, cipher_plaintext_header_size=32) works.
 //   (3) A transaction that Begin() opened holds one of the WAL's read slots until Rollback(): the
 //       WAL cannot restart under slots 1..4, and nothing is backfilled under slot 0.
 //   (4) While any connection is open after its first Begin(), nobody can delete the WAL, leave WAL
@@ -128,6 +128,7 @@ class Connection {
   Connection(OpenRegistry& registry, fs::Path path, sqlite3* db);
 
   Result<void> Configure();
+  Result<void> BeginAnyMode();
   Result<void> Step(sqlite3_stmt*& statement, const char* sql, const char* what);
   Result<void> EndAfterFailedBegin(Error error);
   bool HasWal();
@@ -135,7 +136,7 @@ class Connection {
 
   OpenRegistry& registry_;
   const fs::Path path_;
-  sqlite3* const db_;
+  sqlite3* db_;
   sqlite3_file* file_ = nullptr;  // owned by db_
   fs::Path wal_path_;
   fs::FileIdentity identity_;

@@ -78,15 +78,21 @@ class OpenRegistry {
 
   using Key = std::pair<std::uint64_t, std::uint64_t>;  // device, inode
 
+  static Error AlreadyOpen(const fs::Path& path, const Held& held);
+  Result<fs::FileInfo> StatRegularFile(const fs::Path& path);
+
   // With `mutex_` held.
-  Result<fs::FileInfo> StatUnheld(const fs::Path& path, const Held** held);
+  Held* Find(const fs::FileIdentity& identity);
+  Result<void> Verify(Connection& connection);
+  void CloseLocked(Connection& connection);
 
   // Closes SQLite's handle and forgets it. For Connection's destructor.
   void Close(Connection& connection);
 
   fs::FileSystem& file_system_;
   std::mutex mutex_;
-  std::map<Key, Held> held_;  // guarded by mutex_
+  std::map<Key, Held> held_;                             // guarded by mutex_
+  std::vector<std::unique_ptr<fs::File>> unidentified_;  // guarded by mutex_; may be of any inode
 };
 
 }  // namespace runnel::sqlite
