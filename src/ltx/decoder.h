@@ -5,7 +5,8 @@
 //       thing in a file. Act on them only where they can be taken back.
 //   (2) Memory is bounded by the page size: the index is compared with the pages by a running
 //       hash, not kept.
-//   (3) Errors are kCorruption naming the byte offset and the rule, or the source's own.
+//   (3) Errors are kCorruption naming the byte offset and the rule, or the source's own. After one,
+//       every later call fails with the same error.
 
 #pragma once
 
@@ -19,11 +20,16 @@
 
 namespace runnel::ltx {
 
+struct DecoderOptions {
+  // How much is read from the source at once (and held in memory), beyond what one page needs.
+  std::size_t read_ahead_bytes = std::size_t{64} * 1024;
+};
+
 // One thread at a time.
 class Decoder {
  public:
-  // `source` outlives the decoder. It is read ahead in blocks of up to 64 KiB.
-  explicit Decoder(ByteSource& source);
+  // `source` outlives the decoder, and may be read past the page handed out.
+  explicit Decoder(ByteSource& source, DecoderOptions options = {});
   ~Decoder();
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;

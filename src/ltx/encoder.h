@@ -47,17 +47,19 @@ class Encoder {
   Encoder(const Encoder&) = delete;
   Encoder& operator=(const Encoder&) = delete;
 
-  // First call. `header.has_ltx_checksums` must be false: we write the chain instead.
+  // First call. `header.has_ltx_checksums` must be false (we write the chain instead), and so
+  // `commit_pages` above 0: LTX has no form for an empty database without its checksums.
   Result<void> WriteHeader(const Header& header);
 
   // Compresses and appends one page of exactly the header's page size. Page numbers strictly
   // ascend, lie in 1..commit_pages and skip the lock page; a snapshot has no other gap.
   Result<void> WritePage(PageNo page_no, ByteView page);
 
-  // Appends index and trailer. A snapshot must be complete: kCorruption if its last pages are
-  // missing, since they come from files that lack them.
+  // Appends index and trailer. A snapshot must be complete, and its pages must add up to the
+  // header's chain, if it has one: kCorruption otherwise, since they come from other files.
   Result<Trailer> Finish();
 
+  // The size of the file so far. The sink may be up to 64 KiB behind before Finish().
   std::uint64_t bytes_written() const;
 
  private:

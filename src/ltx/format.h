@@ -45,14 +45,14 @@ struct Header {
   std::uint32_t commit_pages = 0;  // size of the database after this file, in pages
   Txid min_txid{};
   Txid max_txid{};
-  WallTime timestamp;
-  WalRange wal;
+  WallTime timestamp{};
+  WalRange wal{};
   std::uint64_t node_id = 0;
   // Litestream sets the no-checksum flag and leaves both fields zero; so do we. Files that carry
   // LTX's own rolling checksums are read, and keep them here.
   bool has_ltx_checksums = false;
   std::uint64_t pre_apply_checksum = 0;
-  std::optional<Chain> chain;  // none: written by Litestream
+  std::optional<Chain> chain{};  // none: written by Litestream
 
   // Covers every page of the database.
   bool IsSnapshot() const { return min_txid == Txid{1}; }
