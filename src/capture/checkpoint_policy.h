@@ -1,0 +1,54 @@
+// When to checkpoint, and how hard (pure; the work is in capturer.cc).
+
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "capture/read_mark.h"
+
+namespace runnel::capture {
+
+struct CheckpointLimits {
+  // Below SQLite's own threshold of 1000 frames, past which every commit of the application would
+  // run a checkpoint of its own.
+  std::uint32_t threshold_frames = 800;
+  std::uint32_t hard_bound_factor = 2;
+  std::chrono::milliseconds interval = std::chrono::minutes(1);  // 0: only by size
+};
+
+enum class CheckpointStep : std::uint8_t {
+  kNone,
+  kPassive,  // without any lock of ours: applications never see BUSY from it
+  kForced,   // with SQLite's WRITE lock taken, briefly: writers do not leave us a gap
+};
+
+// Remembers what was tried, so that a reader who pins the WAL is not run into again and again.
+class CheckpointPolicy {
+ public:
+  explicit CheckpointPolicy(const CheckpointLimits& limits) : limits_(limits) {}
+
+  CheckpointStep Decide(const LiveWal& live, MonotonicTime now) const;
+
+  // What a step came to: `live` as read after it.
+  void Note(CheckpointStep step, const LiveWal& before, const LiveWal& after, MonotonicTime now);
+
+  // When Decide() may say something else though the WAL has not changed.
+  std::optional<MonotonicTime> NextLook(const LiveWal& live) const;
+
+ private:
+  bool Oversized(const LiveWal& live) const {
+    return ToInt(live.state.position.frame) >= limits_.threshold_frames &&
+           live.backfilled < live.state.position.frame;
+  }
+
+  const CheckpointLimits limits_;
+  MonotonicTime not_before_{};             // of the next try
+  std::uint32_t fruitless_tries_ = 0;      // in a row, without a frame backfilled
+  std::optional<MonotonicTime> idle_since_;  // frames have waited in the WAL since
+};
+
+}  // namespace runnel::capture

@@ -1,0 +1,102 @@
+// The read transaction that keeps the WAL from restarting under us, and how it moves.
+//
+// The rule that capture rests on (docs/capture.md has the proof from SQLite's source):
+//
+//   The WAL restarts only while we sit in read slot 0, and slot 0 is left only after the CKPT lock
+//   was seen free since the restart.
+//
+// It gives the invariant of every step: with H the header that we hold, either the live salts are
+// H's and frames (H.frame, live.frame] are intact in the file, or they differ, we sit in slot 0,
+// everything up to H.frame was captured, and frames [1, live.frame] of the one new generation that
+// is not empty are intact.
+//
+// Two connections take turns holding; a third one checkpoints. While the database rests, only the
+// holder is open.
+
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "capture/position.h"
+#include "fs/file_system.h"
+#include "sqlite/connection.h"
+#include "sqlite/open_registry.h"
+#include "sqlite/wal_index.h"
+
+namespace runnel::capture {
+
+// A header of the wal-index: the newest commit that it publishes.
+struct WalState {
+  WalPosition position;
+  std::uint32_t commit_pages = 0;
+  std::uint32_t page_size = 0;
+  friend bool operator==(const WalState&, const WalState&) = default;
+};
+
+struct LiveWal {
+  WalState state;
+  FrameNo backfilled{};  // frames that a checkpoint has copied to the database file
+};
+
+enum class MoveResult : std::uint8_t {
+  kMoved,
+  kFenced,  // a checkpointer that may be older than the restart is still at work: try again soon
+};
+
+// One thread at a time.
+class ReadMark {
+ public:
+  ReadMark(sqlite::OpenRegistry& registry, fs::Path database, Clock& clock);
+
+  // Opens the database and takes the mark. Errors as of sqlite::Connection::Begin().
+  Result<void> Acquire();
+
+  // Closes every connection: the WAL is the application's alone.
+  void Release();
+  bool acquired() const { return holder_ != nullptr; }
+
+  // What the held transaction sees. Only while acquired, as all below.
+  const WalState& held() const { return held_; }
+
+  // The newest commit. No system call.
+  Result<LiveWal> Live();
+
+  // Takes the newest mark and lets go of the old one. In between, with both held, calls `capture`
+  // with what the new one sees; after a failure of it the old mark is still held.
+  Result<MoveResult> Advance(const std::function<Result<void>(const WalState&)>& capture);
+
+  // The idle connection that may checkpoint, opened on demand.
+  Result<sqlite::Connection*> Checkpointer();
+
+  // The idle connection that may carry SQLite's WRITE lock, opened on demand.
+  Result<sqlite::Connection*> WriteLocker();
+
+  // Closes all but the holder, and has that one give back what memory it can.
+  void Rest();
+
+  sqlite::Connection& holder() { return *holder_; }
+
+ private:
+  Result<std::unique_ptr<sqlite::Connection>> OpenConnection();
+  Result<sqlite::Connection*> OpenOnDemand(std::unique_ptr<sqlite::Connection>& connection);
+  Result<bool> PassesFence(const WalSalts& salts);
+  Result<WalState> StateOf(const sqlite::WalIndexBytes& header);
+
+  sqlite::OpenRegistry& registry_;
+  const fs::Path database_;
+  Clock& clock_;
+
+  std::unique_ptr<sqlite::Connection> holder_;
+  std::unique_ptr<sqlite::Connection> spare_;
+  std::unique_ptr<sqlite::Connection> checkpointer_;
+  std::unique_ptr<sqlite::Connection> write_locker_;
+  WalState held_;
+  WalSalts fenced_;                             // the generation that passed the fence last
+  std::optional<MonotonicTime> blocked_since_;  // the fence has been closed since
+};
+
+}  // namespace runnel::capture

@@ -1,0 +1,106 @@
+// The open segment: what was captured since the last cut, the newest copy of each page.
+//
+// A WAL may restart, and so lose its frames, many times between two cuts. Before it may, what was
+// captured from it has to be in a segment's file; a cut then turns the segment into one LTX file.
+//
+//   (1) Pages added since the last Commit() do not count: after a failed capture the same frames
+//       are added again, and only a committed segment can be cut.
+//   (2) After Flush() a crash of this process loses nothing that was committed: Recover() finds
+//       it. A power loss may (nothing is synced here); what is lost is in the database, and the
+//       hash of each flushed stretch shows it.
+//   (3) Small segments never touch the disk. Memory is bounded by the two limits below.
+//
+// The file's layout is in docs/formats/state.md.
+
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "base/hash64.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "capture/page_table.h"
+#include "capture/position.h"
+#include "fs/file_system.h"
+
+namespace runnel::capture {
+
+struct SegmentLimits {
+  std::size_t buffer_bytes = 8U << 20;    // content kept in memory
+  std::size_t table_entries = 64U << 10;  // pages known by number in memory
+};
+
+// What a segment begins with, and what it holds once committed.
+struct SegmentStart {
+  std::uint32_t page_size = 0;
+  Txid txid{};  // the cut that this segment is to become
+  WalPosition position;
+  std::uint32_t commit_pages = 0;  // size of the database at `position`
+};
+
+struct SegmentEnd {
+  WalPosition position;
+  std::uint32_t commit_pages = 0;
+};
+
+// One thread at a time.
+class Segment {
+ public:
+  // Nothing is written to `path` before the memory is full or Flush() is called. A file that is
+  // there is replaced.
+  Segment(fs::FileSystem& fs, fs::Path path, const fs::Ownership& ownership,
+          const SegmentStart& start, const SegmentLimits& limits);
+  Segment(const Segment&) = delete;
+  Segment& operator=(const Segment&) = delete;
+
+  // The committed part of a segment that an earlier process flushed. Nothing if there is no file,
+  // or nothing whole in it; kUnsupported if a newer Runnel wrote it.
+  static Result<std::unique_ptr<Segment>> Recover(fs::FileSystem& fs, const fs::Path& path,
+                                                  const fs::Ownership& ownership,
+                                                  const SegmentLimits& limits);
+
+  Result<void> AddPage(PageNo page_no, ByteView page);
+
+  // Everything added so far belongs together, and brings the database to `end`.
+  void Commit(const SegmentEnd& end);
+
+  Result<void> Flush();
+
+  // Nothing was committed that is not at the start already.
+  bool empty() const { return table_.empty() && end_.position == start_.position; }
+  bool committed() const { return !open_tail_; }
+  const SegmentStart& start() const { return start_; }
+  const SegmentEnd& end() const { return end_; }
+  std::uint64_t size_bytes() const { return written_bytes_ + buffer_.size(); }
+
+  PageTable::Cursor Walk() const { return table_.Walk(); }
+  Result<void> ReadPage(const PagePlace& place, MutableBytes page) const;
+
+  // Removes the files. The segment is of no use afterwards.
+  Result<void> Remove();
+
+ private:
+  Result<void> OpenFile();
+  Result<void> WriteBuffer();
+  Result<bool> ReplayStretch(std::uint64_t& offset, std::uint64_t file_size);
+
+  fs::FileSystem& fs_;
+  const fs::Path path_;
+  const fs::Path table_path_;
+  const fs::Ownership ownership_;
+  const SegmentLimits limits_;
+  const SegmentStart start_;
+
+  SegmentEnd end_;
+  bool open_tail_ = false;       // pages were added since the last Commit()
+  bool unflushed_ = false;       // the file does not say end_ yet
+  PageTable table_;
+  Bytes buffer_;                 // records not in the file yet; starts at written_bytes_
+  std::uint64_t written_bytes_;  // size of the file, header included; also before it is made
+  std::unique_ptr<fs::File> file_;
+  Hasher64 stretch_hash_;        // of what was written since the last commit record
+};
+
+}  // namespace runnel::capture
