@@ -11,8 +11,8 @@ namespace runnel {
 
 }  // namespace runnel
 
-#define RUNNEL_CHECK(condition)                                       \
-  do {                                                                \
-    if (!(condition)) [[unlikely]]                                    \
-      ::runnel::CheckFailed(#condition, __FILE__, __LINE__);          \
+#define RUNNEL_CHECK(condition)                              \
+  do {                                                       \
+    if (!(condition)) [[unlikely]]                           \
+      ::runnel::CheckFailed(#condition, __FILE__, __LINE__); \
   } while (false)

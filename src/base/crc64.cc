@@ -55,8 +55,8 @@ std::uint64_t UpdateCrc64Portable(std::uint64_t value, ByteView bytes) {
 
 void Crc64::Update(ByteView bytes) {
 #ifdef RUNNEL_HAVE_ISAL
-  value_ = crc64_iso_refl(value_, reinterpret_cast<const unsigned char*>(bytes.data()),
-                          bytes.size());
+  value_ =
+      crc64_iso_refl(value_, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
 #else
   value_ = UpdateCrc64Portable(value_, bytes);
 #endif

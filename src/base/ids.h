@@ -52,9 +52,7 @@ constexpr bool IsValidPageSize(std::uint32_t page_size) {
 }
 
 // The page that holds byte 2^30. SQLite locks bytes of it and never stores anything there.
-constexpr PageNo LockPage(std::uint32_t page_size) {
-  return PageNo{0x40000000U / page_size + 1};
-}
+constexpr PageNo LockPage(std::uint32_t page_size) { return PageNo{0x40000000U / page_size + 1}; }
 
 // Exactly 16 lower-case hex digits, the form used in object names and on the command line.
 std::string FormatTxid(Txid txid);

@@ -9,36 +9,26 @@ namespace {
 Errc FromErrnoCode(int errno_value) {
   switch (errno_value) {
     case ENOENT:
-    case ENOTDIR:
-      return Errc::kNotFound;
-    case EEXIST:
-      return Errc::kAlreadyExists;
+    case ENOTDIR: return Errc::kNotFound;
+    case EEXIST: return Errc::kAlreadyExists;
     case EACCES:
     case EPERM:
-    case EROFS:
-      return Errc::kPermissionDenied;
+    case EROFS: return Errc::kPermissionDenied;
     case ENOSPC:
-    case EDQUOT:
-      return Errc::kNoSpace;
+    case EDQUOT: return Errc::kNoSpace;
     case EAGAIN:
     case EBUSY:
-    case ETXTBSY:
-      return Errc::kBusy;
+    case ETXTBSY: return Errc::kBusy;
     case EINVAL:
     case ENAMETOOLONG:
-    case EISDIR:
-      return Errc::kInvalidArgument;
-    case ETIMEDOUT:
-      return Errc::kTimedOut;
+    case EISDIR: return Errc::kInvalidArgument;
+    case ETIMEDOUT: return Errc::kTimedOut;
     case ENOTSUP:
-    case ENOSYS:
-      return Errc::kUnsupported;
+    case ENOSYS: return Errc::kUnsupported;
     case EMFILE:
     case ENFILE:
-    case ENOMEM:
-      return Errc::kUnavailable;
-    default:
-      return Errc::kIo;
+    case ENOMEM: return Errc::kUnavailable;
+    default: return Errc::kIo;
   }
 }
 
@@ -87,10 +77,8 @@ bool Error::retryable() const {
     case Errc::kUnavailable:
     case Errc::kTimedOut:
     case Errc::kNoSpace:
-    case Errc::kIo:
-      return true;
-    default:
-      return false;
+    case Errc::kIo: return true;
+    default: return false;
   }
 }
 

@@ -24,11 +24,11 @@ enum class Errc : std::uint8_t {
   kBusy,                // a lock is held by somebody else for now
   kUnavailable,         // the other side did not answer, or told us to come back
   kTimedOut,
-  kCancelled,           // we were asked to stop
-  kNoSpace,             // ENOSPC, EDQUOT
+  kCancelled,  // we were asked to stop
+  kNoSpace,    // ENOSPC, EDQUOT
   kPermissionDenied,
-  kIo,                  // any other failure of a device
-  kUnsupported,         // valid, but not something this build can do
+  kIo,           // any other failure of a device
+  kUnsupported,  // valid, but not something this build can do
   kInternal,
 };
 
@@ -79,10 +79,10 @@ inline std::unexpected<Error> Fail(Error error) { return std::unexpected(std::mo
 // RUNNEL_TRY(auto file, fs.Open(path)): declares `file`, or returns the error from this function.
 #define RUNNEL_TRY(declaration, ...) \
   RUNNEL_TRY_INNER_(RUNNEL_CONCAT_(runnel_result_, __LINE__), declaration, __VA_ARGS__)
-#define RUNNEL_TRY_INNER_(result, declaration, ...)                      \
-  auto result = (__VA_ARGS__);                                           \
-  if (!result) [[unlikely]]                                              \
-    return ::std::unexpected(::std::move(result).error());               \
+#define RUNNEL_TRY_INNER_(result, declaration, ...)        \
+  auto result = (__VA_ARGS__);                             \
+  if (!result) [[unlikely]]                                \
+    return ::std::unexpected(::std::move(result).error()); \
   declaration = *::std::move(result)
 
 // RUNNEL_TRY_VOID(file->Sync()): returns the error from this function, if there is one.

@@ -21,14 +21,10 @@ constexpr const char* kSchema = "main";
 
 int ToSqlite(CheckpointMode mode) {
   switch (mode) {
-    case CheckpointMode::kPassive:
-      return SQLITE_CHECKPOINT_PASSIVE;
-    case CheckpointMode::kFull:
-      return SQLITE_CHECKPOINT_FULL;
-    case CheckpointMode::kRestart:
-      return SQLITE_CHECKPOINT_RESTART;
-    case CheckpointMode::kTruncate:
-      return SQLITE_CHECKPOINT_TRUNCATE;
+    case CheckpointMode::kPassive: return SQLITE_CHECKPOINT_PASSIVE;
+    case CheckpointMode::kFull: return SQLITE_CHECKPOINT_FULL;
+    case CheckpointMode::kRestart: return SQLITE_CHECKPOINT_RESTART;
+    case CheckpointMode::kTruncate: return SQLITE_CHECKPOINT_TRUNCATE;
   }
   std::unreachable();
 }

@@ -110,10 +110,8 @@ bool MayComeFromErrno(int code) {
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
     case SQLITE_FULL:
-    case SQLITE_READONLY:
-      return true;
-    default:
-      return false;
+    case SQLITE_READONLY: return true;
+    default: return false;
   }
 }
 
@@ -134,8 +132,7 @@ Errc CodeToErrc(int code, int system_errno) {
       case Errc::kNotFound:
       case Errc::kUnavailable:  // out of descriptors or memory
         return from_errno;
-      default:
-        break;
+      default: break;
     }
   }
   switch (Primary(code)) {
@@ -143,24 +140,17 @@ Errc CodeToErrc(int code, int system_errno) {
     case SQLITE_LOCKED:
     case SQLITE_PROTOCOL:  // lost the race for a read slot 100 times
       return Errc::kBusy;
-    case SQLITE_FULL:
-      return Errc::kNoSpace;
-    case SQLITE_NOMEM:
-      return Errc::kUnavailable;
-    case SQLITE_IOERR:
-      return code == SQLITE_IOERR_NOMEM ? Errc::kUnavailable : Errc::kIo;
+    case SQLITE_FULL: return Errc::kNoSpace;
+    case SQLITE_NOMEM: return Errc::kUnavailable;
+    case SQLITE_IOERR: return code == SQLITE_IOERR_NOMEM ? Errc::kUnavailable : Errc::kIo;
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
     case SQLITE_AUTH:
-    case SQLITE_READONLY:
-      return Errc::kPermissionDenied;
+    case SQLITE_READONLY: return Errc::kPermissionDenied;
     case SQLITE_NOTADB:
-    case SQLITE_CORRUPT:
-      return Errc::kCorruption;
-    case SQLITE_INTERRUPT:
-      return Errc::kCancelled;
-    default:
-      return Errc::kInternal;
+    case SQLITE_CORRUPT: return Errc::kCorruption;
+    case SQLITE_INTERRUPT: return Errc::kCancelled;
+    default: return Errc::kInternal;
   }
 }
 

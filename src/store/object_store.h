@@ -134,8 +134,7 @@ class ObjectStore {
   // backend may return fewer; only a missing `next_after` means the end). A prefix under which
   // nothing lies is an empty page, not an error.
   virtual Result<ListPage> List(const std::string& prefix,
-                                const std::optional<ObjectKey>& start_after,
-                                std::size_t limit) = 0;
+                                const std::optional<ObjectKey>& start_after, std::size_t limit) = 0;
 
   // Deletes what is there of `keys`; a key that is not there is a success. On an error some may
   // be gone.
