@@ -6,8 +6,22 @@
 #   x_fuzz.cc    the program <x>_fuzz, with RUNNEL_FUZZ
 #   x_bench.cc   the program <name>_bench
 #
-# TEST_DEPS: what only the tests and benchmarks need.
+# TEST_DEPS: what only the tests, fuzzers and benchmarks need.
+#
+# A test whose suite is named ...SlowTest has the ctest label `slow` and does not belong to what a
+# change must pass; all others have the label `fast`.
 include(GoogleTest)
+
+# Registers each test of a gtest program with its label.
+function(runnel_register_tests program)
+  # `*` before the slash: typed suites (Suite/0.Name); after the dot nothing counts.
+  gtest_discover_tests(${program} DISCOVERY_TIMEOUT 60
+    TEST_FILTER "-*SlowTest.*:*SlowTest/*.*" TEST_LIST ${program}_fast
+    PROPERTIES LABELS fast TIMEOUT 300)
+  gtest_discover_tests(${program} DISCOVERY_TIMEOUT 60
+    TEST_FILTER "*SlowTest.*:*SlowTest/*.*" TEST_LIST ${program}_slow
+    PROPERTIES LABELS slow TIMEOUT 7200)
+endfunction()
 
 function(runnel_folder)
   cmake_parse_arguments(ARG "" "NAME" "DEPS;TEST_DEPS" ${ARGN})
@@ -33,7 +47,7 @@ function(runnel_folder)
     add_executable(${ARG_NAME}_test ${tests})
     target_link_libraries(${ARG_NAME}_test PRIVATE
       runnel_options ${library} ${ARG_TEST_DEPS} GTest::gmock GTest::gtest_main)
-    gtest_discover_tests(${ARG_NAME}_test DISCOVERY_TIMEOUT 60)
+    runnel_register_tests(${ARG_NAME}_test)
   endif()
   if(benches)
     add_executable(${ARG_NAME}_bench ${benches})
