@@ -10,18 +10,22 @@ Errc FromErrnoCode(int errno_value) {
   switch (errno_value) {
     case ENOENT:
     case ENOTDIR: return Errc::kNotFound;
-    case EEXIST: return Errc::kAlreadyExists;
+    case EEXIST:
+    case ENOTEMPTY:  // POSIX lets rmdir() say either
+      return Errc::kAlreadyExists;
     case EACCES:
     case EPERM:
     case EROFS: return Errc::kPermissionDenied;
     case ENOSPC:
-    case EDQUOT: return Errc::kNoSpace;
+    case EDQUOT:
+    case EFBIG: return Errc::kNoSpace;
     case EAGAIN:
     case EBUSY:
     case ETXTBSY: return Errc::kBusy;
     case EINVAL:
     case ENAMETOOLONG:
-    case EISDIR: return Errc::kInvalidArgument;
+    case EISDIR:
+    case ELOOP: return Errc::kInvalidArgument;
     case ETIMEDOUT: return Errc::kTimedOut;
     case ENOTSUP:
     case ENOSYS: return Errc::kUnsupported;

@@ -34,7 +34,8 @@ struct Ownership {
   friend bool operator==(const Ownership&, const Ownership&) = default;
 };
 
-enum class FileType : std::uint8_t { kRegular, kDirectory, kOther };
+// kSymbolicLink is said only by List(), of the entry itself; everything else follows links.
+enum class FileType : std::uint8_t { kRegular, kDirectory, kSymbolicLink, kOther };
 
 struct FileInfo {
   FileType type = FileType::kOther;
@@ -65,8 +66,8 @@ class File {
 
   virtual Result<void> Truncate(std::uint64_t size_bytes) = 0;
 
-  // Returns once content and size are on stable storage. After a failure nothing may be assumed
-  // of any write since the last success, even if a later Sync() succeeds.
+  // Returns once content, size and times are on stable storage. After a failure nothing may be
+  // assumed of any write since the last success, even if a later Sync() succeeds.
   virtual Result<void> Sync() = 0;
 
   virtual Result<FileInfo> Info() = 0;
@@ -88,8 +89,9 @@ class FileSystem {
  public:
   virtual ~FileSystem() = default;
 
-  // `ownership` is given to a file that is made. Setting owner or group without the right to is
-  // not an error (a daemon need not run as root).
+  // `ownership` is given to a file that is made; the mode is not narrowed by the umask. Setting
+  // owner or group without the right to is not an error (a daemon need not run as root), but then
+  // the group that the file has instead gets no more than everybody gets.
   virtual Result<std::unique_ptr<File>> Open(const Path& path, OpenMode mode,
                                              const Ownership& ownership = {}) = 0;
 
@@ -101,7 +103,9 @@ class FileSystem {
   // As Rename(), but kAlreadyExists if `to` is there.
   virtual Result<void> RenameNoReplace(const Path& from, const Path& to) = 0;
 
-  virtual Result<void> Remove(const Path& path) = 0;  // a file or an empty directory; kNotFound
+  // A file, a symbolic link (not what it points to) or an empty directory. kNotFound;
+  // kAlreadyExists if the directory is not empty. Files that are open stay usable.
+  virtual Result<void> Remove(const Path& path) = 0;
 
   // Makes `path` and its missing parents. One that is there already is a success. `ownership.mode`
   // gains the search bit wherever it has the read bit.
@@ -115,7 +119,8 @@ class FileSystem {
   virtual Result<void> SetModified(const Path& path, WallTime time) = 0;
 
   // An exclusive lock between processes on `path` (made if missing), without waiting: kBusy if
-  // another process, or another FileLock of this one, holds it. Gone when its holder dies.
+  // another process, or another FileLock of this one, holds it. Gone when its holder dies. The
+  // file stays; removing it takes the lock away from its holder.
   virtual Result<std::unique_ptr<FileLock>> Lock(const Path& path, const Ownership& ownership) = 0;
 
   virtual Result<std::uint64_t> FreeBytes(const Path& path) = 0;
