@@ -241,10 +241,10 @@ TEST_P(FileSystemTest, ThreadsShareAFileAndRaceForAName) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, FileSystemTest,
-    ::testing::Values(Kind{"Posix", [] { return std::make_unique<PosixPlace>(); }}),
-    [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(All, FileSystemTest,
+                         ::testing::Values(Kind{"Posix",
+                                                [] { return std::make_unique<PosixPlace>(); }}),
+                         [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace
 }  // namespace runnel::fs

@@ -186,7 +186,8 @@ Result<void> MakeDirectory(const Path& path, const Ownership& ownership) {
     struct stat st;
     if (::stat(path.c_str(), &st) != 0) return FailErrno("stat", path);
     if (S_ISDIR(st.st_mode)) return {};
-    return Fail(Errc::kInvalidArgument, "mkdir " + path.native() + ": there is a file of that name");
+    return Fail(Errc::kInvalidArgument,
+                "mkdir " + path.native() + ": there is a file of that name");
   }
   RUNNEL_TRY(const UniqueFd fd, OpenExisting(path, O_RDONLY | O_DIRECTORY));
   Ownership searchable = ownership;

@@ -131,8 +131,7 @@ TEST_F(PosixFileSystemTest, SymbolicLinksAreFollowedButListedAsWhatTheyAre) {
   EXPECT_EQ(info.type, FileType::kDirectory);
   ASSERT_OK_AND_ASSIGN(const auto entries, files_.List(dir_.path()));
   for (const DirectoryEntry& entry : entries) {
-    EXPECT_EQ(entry.type,
-              entry.name == "link" ? FileType::kSymbolicLink : FileType::kDirectory);
+    EXPECT_EQ(entry.type, entry.name == "link" ? FileType::kSymbolicLink : FileType::kDirectory);
   }
   ASSERT_OK(files_.Remove(At("link")));
   EXPECT_OK(files_.Stat(At("real")));

@@ -32,7 +32,7 @@ template <class T>
 #define EXPECT_OK(...) EXPECT_TRUE(::runnel::testing::IsOk(__VA_ARGS__))
 #define ASSERT_FAILS(code, ...) ASSERT_TRUE(::runnel::testing::FailsWith((__VA_ARGS__), code))
 #define EXPECT_FAILS(code, ...) EXPECT_TRUE(::runnel::testing::FailsWith((__VA_ARGS__), code))
-#define ASSERT_OK_AND_ASSIGN(declaration, ...)                                                  \
+#define ASSERT_OK_AND_ASSIGN(declaration, ...) \
   ASSERT_OK_AND_ASSIGN_INNER_(RUNNEL_CONCAT_(runnel_result_, __LINE__), declaration, __VA_ARGS__)
 #define ASSERT_OK_AND_ASSIGN_INNER_(result, declaration, ...) \
   auto result = (__VA_ARGS__);                                \
