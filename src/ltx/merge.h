@@ -35,10 +35,15 @@ struct MergeResult {
 };
 
 // `inputs` are whole files, oldest first; page sizes equal; each starts no later than one past
-// the previous one's end and ends after it (kInvalidArgument names the pair otherwise). The merged
-// header has the chain (first.before, last.after) if all inputs carry a chain and each begins
-// where the previous one ended, and none if any input has no chain; a chain that breaks between
-// two adjoining inputs is kCorruption naming the txid. Sources outlive the call.
+// the previous one's end and ends after it (kInvalidArgument names the pair otherwise).
+//
+// The merged header has the chain (first.before, last.after) if all inputs carry a chain, and none
+// otherwise; a chain that breaks between two adjoining inputs is kCorruption naming the txid.
+// Inputs that overlap cannot be compared, so they give a chain only to a snapshot, whose pages
+// have to add up to it.
+//
+// A page that a snapshot needs and no input has is kCorruption naming the page. Memory: a page and
+// a read-ahead of 8 to 64 KiB for each input. Sources outlive the call.
 Result<MergeResult> Merge(std::span<ByteSource* const> inputs, ByteSink& output,
                           MergeOptions options);
 

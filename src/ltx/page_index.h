@@ -35,7 +35,7 @@ class PageIndexCursor {
   PageIndexCursor& operator=(PageIndexCursor&&) noexcept;
   ~PageIndexCursor();
 
-  // Nothing after the last entry.
+  // Nothing after the last entry. After a failure every later call fails with the same error.
   Result<std::optional<IndexEntry>> Next();
 
   const Trailer& trailer() const;

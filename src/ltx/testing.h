@@ -2,12 +2,17 @@
 
 #pragma once
 
+#include <lz4.h>
+
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <random>
 
 #include "base/byte_stream.h"
+#include "base/crc64.h"
+#include "base/varint.h"
 #include "ltx/chain.h"
 #include "ltx/decoder.h"
 #include "ltx/encoder.h"
@@ -106,5 +111,80 @@ inline Result<DecodedFile> Decode(ByteView bytes, DecoderOptions options = {}) {
   SpanSource source(bytes);
   return Decode(source, options);
 }
+
+// Builds a file without any of the encoder's checks, so that the decoder's can be seen to work.
+class RawFile {
+ public:
+  explicit RawFile(const Header& header) {
+    const auto bytes = SerializeHeader(header);
+    AddHashed(bytes);
+  }
+
+  RawFile& Block(std::uint32_t page_no, ByteView page, std::uint16_t flags = 1) {
+    Bytes block(static_cast<std::size_t>(LZ4_compressBound(static_cast<int>(page.size()))));
+    const int size = LZ4_compress_default(
+        reinterpret_cast<const char*>(page.data()), reinterpret_cast<char*>(block.data()),
+        static_cast<int>(page.size()), static_cast<int>(block.size()));
+    block.resize(static_cast<std::size_t>(size));
+    return Frame(page_no, flags, block, static_cast<std::uint32_t>(block.size()), page);
+  }
+
+  RawFile& Frame(std::uint32_t page_no, std::uint16_t flags, ByteView payload,
+                 std::optional<std::uint32_t> size_prefix, ByteView page) {
+    const std::uint64_t start = bytes_.size();
+    std::array<std::byte, kPageHeaderSize + kSizePrefixSize> prefix;
+    PutBigEndian(prefix, 0, page_no);
+    PutBigEndian(prefix, 4, flags);
+    PutBigEndian(prefix, kPageHeaderSize, size_prefix.value_or(0));
+    AddHashed(ByteView(prefix).first(size_prefix ? prefix.size() : kPageHeaderSize));
+    crc_.Update(page);
+    bytes_.insert(bytes_.end(), payload.begin(), payload.end());
+    index_.push_back(
+        {.page_no = PageNo{page_no}, .offset_bytes = start, .size_bytes = bytes_.size() - start});
+    return *this;
+  }
+
+  std::vector<IndexEntry>& index() { return index_; }
+
+  static Bytes SerializeIndex(const std::vector<IndexEntry>& entries) {
+    Bytes out;
+    for (const IndexEntry& entry : entries) {
+      AppendVarint(out, ToInt(entry.page_no));
+      AppendVarint(out, entry.offset_bytes);
+      AppendVarint(out, entry.size_bytes);
+    }
+    out.push_back(std::byte{0});
+    return out;
+  }
+
+  Bytes Finish(std::uint64_t post_apply = 0) {
+    return FinishWith(SerializeIndex(index_), std::nullopt, post_apply);
+  }
+
+  Bytes FinishWith(ByteView entries, std::optional<std::uint64_t> length = std::nullopt,
+                   std::uint64_t post_apply = 0) {
+    constexpr std::array<std::byte, kPageHeaderSize> kEnd{};
+    AddHashed(kEnd);
+    AddHashed(entries);
+    std::array<std::byte, sizeof(std::uint64_t)> field;
+    PutBigEndian(field, 0, length.value_or(entries.size()));
+    AddHashed(field);
+    PutBigEndian(field, 0, post_apply);
+    AddHashed(field);
+    PutBigEndian(field, 0, crc_.value() | 1ULL << 63);
+    bytes_.insert(bytes_.end(), field.begin(), field.end());
+    return bytes_;
+  }
+
+ private:
+  void AddHashed(ByteView bytes) {
+    crc_.Update(bytes);
+    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+  }
+
+  Bytes bytes_;
+  Crc64 crc_;
+  std::vector<IndexEntry> index_;
+};
 
 }  // namespace runnel::ltx::testing
