@@ -226,15 +226,12 @@ void Workload::Disturb() {
 
 int Workload::ChangeSchema() {
   switch (random_.Below(4)) {
-    case 0:
-      return db_.Execute("CREATE INDEX IF NOT EXISTS t1_k ON t1(k)");
-    case 1:
-      return db_.Execute("DROP INDEX IF EXISTS t1_k");
+    case 0: return db_.Execute("CREATE INDEX IF NOT EXISTS t1_k ON t1(k)");
+    case 1: return db_.Execute("DROP INDEX IF EXISTS t1_k");
     case 2:
       return db_.Execute(
           "CREATE TABLE IF NOT EXISTS scratch(a, b); INSERT INTO scratch SELECT id, body FROM t0");
-    default:
-      return db_.Execute("DROP TABLE IF EXISTS scratch");
+    default: return db_.Execute("DROP TABLE IF EXISTS scratch");
   }
 }
 
@@ -263,19 +260,13 @@ void Workload::Reopen() {
 
 void Workload::Count(int code) {
   switch (Primary(code)) {
-    case SQLITE_OK:
-      return;
+    case SQLITE_OK: return;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-    case SQLITE_PROTOCOL:
-      ++counts_.busy;
-      return;
+    case SQLITE_PROTOCOL: ++counts_.busy; return;
     case SQLITE_FULL:
-    case SQLITE_IOERR:
-      ++counts_.failed;
-      return;
-    default:
-      Die(fmt::format("{}: SQLite says {}: {}", options_.database, code, db_.Message()));
+    case SQLITE_IOERR: ++counts_.failed; return;
+    default: Die(fmt::format("{}: SQLite says {}: {}", options_.database, code, db_.Message()));
   }
 }
 
