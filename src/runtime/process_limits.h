@@ -1,0 +1,28 @@
+// What the system allows this process.
+
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+
+namespace runnel::runtime {
+
+struct DescriptorLimit {
+  std::uint64_t at_start = 0;  // what a child process should get back
+  std::uint64_t now = 0;
+};
+
+// Raises the soft limit of open files to the hard one. The system starts us low for the sake of
+// programs that use select(); this one does not.
+Result<DescriptorLimit> RaiseDescriptorLimit();
+
+// Fails, naming the number needed and the cure, if `limit` is lower than `needed`.
+Result<void> RequireDescriptors(std::uint64_t limit, std::uint64_t needed);
+
+// How many inotify watches the user of this process may have, over all its processes.
+Result<std::uint64_t> InotifyWatchLimit(
+    const std::string& proc_file = "/proc/sys/fs/inotify/max_user_watches");
+
+}  // namespace runnel::runtime
