@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "fs/posix_file_system.h"
+#include "testing/manual_clock.h"
+#include "testing/memory_file_system.h"
 #include "testing/result_matchers.h"
 #include "testing/temp_dir.h"
 
@@ -29,6 +31,13 @@ struct PosixPlace final : Place {
   Path root() override { return dir_.path(); }
   testing::TempDir dir_;
   PosixFileSystem files_;
+};
+
+struct MemoryPlace final : Place {
+  FileSystem& files() override { return files_; }
+  Path root() override { return "/"; }
+  testing::ManualClock clock_;
+  testing::MemoryFileSystem files_{clock_};
 };
 
 struct Kind {
@@ -241,10 +250,11 @@ TEST_P(FileSystemTest, ThreadsShareAFileAndRaceForAName) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, FileSystemTest,
-                         ::testing::Values(Kind{"Posix",
-                                                [] { return std::make_unique<PosixPlace>(); }}),
-                         [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    All, FileSystemTest,
+    ::testing::Values(Kind{"Posix", [] { return std::make_unique<PosixPlace>(); }},
+                      Kind{"Memory", [] { return std::make_unique<MemoryPlace>(); }}),
+    [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace
 }  // namespace runnel::fs
