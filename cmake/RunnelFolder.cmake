@@ -11,6 +11,10 @@
 # A test whose suite is named ...SlowTest has the ctest label `slow` and does not belong to what a
 # change must pass; all others have the label `fast`.
 include(GoogleTest)
+include(CheckCXXCompilerFlag)
+
+# BENCHMARK() uses __COUNTER__, which clang 22 calls an extension.
+check_cxx_compiler_flag(-Wc2y-extensions RUNNEL_HAVE_WC2Y_EXTENSIONS)
 
 # Registers each test of a gtest program with its label.
 function(runnel_register_tests program)
@@ -53,6 +57,9 @@ function(runnel_folder)
     add_executable(${ARG_NAME}_bench ${benches})
     target_link_libraries(${ARG_NAME}_bench PRIVATE
       runnel_options ${library} ${ARG_TEST_DEPS} benchmark::benchmark_main)
+    if(RUNNEL_HAVE_WC2Y_EXTENSIONS)
+      target_compile_options(${ARG_NAME}_bench PRIVATE -Wno-c2y-extensions)
+    endif()
   endif()
   if(RUNNEL_FUZZ)
     foreach(fuzzer ${fuzzers})
