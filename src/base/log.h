@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "base/ids.h"
+#include "base/redacted.h"
 #include "base/result.h"
 
 namespace runnel {
@@ -25,12 +26,23 @@ struct LogField {
   LogField(const char* k, std::string v) : key(k), value(std::move(v)) {}
   LogField(const char* k, std::string_view v) : key(k), value(v) {}
   LogField(const char* k, const char* v) : key(k), value(v) {}
-  LogField(const char* k, std::integral auto v) : key(k), value(std::to_string(v)) {}
+  LogField(const char* k, std::integral auto v)
+    requires(!std::same_as<decltype(v), bool>)
+      : key(k), value(std::to_string(v)), kind(Kind::kBare) {}
+  LogField(const char* k, std::same_as<bool> auto v)
+      : key(k), value(v ? "true" : "false"), kind(Kind::kBare) {}
   LogField(const char* k, Txid v) : key(k), value(FormatTxid(v)) {}
   LogField(const char* k, const Error& v) : key(k), value(v.message()) {}
+  LogField(const char* k, const Redacted&) : key(k), value("***") {}
+
+  enum class Kind : std::uint8_t {
+    kText,
+    kBare,  // a number or a truth value, which JSON writes without quotes
+  };
 
   const char* key;
   std::string value;
+  Kind kind = Kind::kText;
 };
 
 // Thread-safe.
