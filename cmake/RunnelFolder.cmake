@@ -15,6 +15,10 @@ include(CheckCXXCompilerFlag)
 
 # BENCHMARK() uses __COUNTER__, which clang 22 calls an extension.
 check_cxx_compiler_flag(-Wc2y-extensions RUNNEL_HAVE_WC2Y_EXTENSIONS)
+add_library(runnel_bench_options INTERFACE)
+if(RUNNEL_HAVE_WC2Y_EXTENSIONS)
+  target_compile_options(runnel_bench_options INTERFACE -Wno-c2y-extensions)
+endif()
 
 # Registers each test of a gtest program with its label.
 function(runnel_register_tests program)
@@ -56,10 +60,7 @@ function(runnel_folder)
   if(benches)
     add_executable(${ARG_NAME}_bench ${benches})
     target_link_libraries(${ARG_NAME}_bench PRIVATE
-      runnel_options ${library} ${ARG_TEST_DEPS} benchmark::benchmark_main)
-    if(RUNNEL_HAVE_WC2Y_EXTENSIONS)
-      target_compile_options(${ARG_NAME}_bench PRIVATE -Wno-c2y-extensions)
-    endif()
+      runnel_options runnel_bench_options ${library} ${ARG_TEST_DEPS} benchmark::benchmark_main)
   endif()
   if(RUNNEL_FUZZ)
     foreach(fuzzer ${fuzzers})
