@@ -12,7 +12,7 @@ setup:  ## install what is missing to build and test (Debian 12)
 test: setup  ## everything a change must pass
 	@tools/test
 
-slow: setup  ## the slow suites: soak
+slow: setup  ## the slow suites, TSan, an hour of fuzzing
 	@tools/test slow
 
 demo: setup  ## replicate a live database, kill it, restore it, prove it equal
