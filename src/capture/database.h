@@ -62,20 +62,20 @@ struct Environment {
 
 enum class DatabaseState : std::uint8_t {
   kStopped,
-  kWaiting,    // no database there, or it cannot be captured for now: see `error`
-  kScanning,   // captured, and a scan makes good for what was missed; cuts wait for it
+  kWaiting,   // no database there, or it cannot be captured for now: see `error`
+  kScanning,  // captured, and a scan makes good for what was missed; cuts wait for it
   kCapturing,
 };
 
 struct DatabaseStatus {
   DatabaseState state = DatabaseState::kStopped;
-  std::optional<Error> error;   // of the last try, while waiting
-  Txid newest{};                // cut, durable on the local disk
-  WallTime newest_at;           // its timestamp
+  std::optional<Error> error;  // of the last try, while waiting
+  Txid newest{};               // cut, durable on the local disk
+  WallTime newest_at;          // its timestamp
   std::uint32_t page_size = 0;
   std::uint32_t commit_pages = 0;
-  std::uint64_t wal_bytes = 0;     // frames that the WAL holds
-  std::uint64_t uncut_bytes = 0;   // captured, waiting for the next cut
+  std::uint64_t wal_bytes = 0;    // frames that the WAL holds
+  std::uint64_t uncut_bytes = 0;  // captured, waiting for the next cut
   std::uint64_t staged_bytes = 0;
 };
 

@@ -28,8 +28,8 @@ namespace runnel::capture {
 struct ScanStart {
   std::uint32_t page_size = 0;
   std::uint32_t commit_pages = 0;
-  Txid base{};                  // every page change after this cut is in a later cut
-  std::uint64_t continuity = 0; // numbers the stretches of uninterrupted capture
+  Txid base{};                   // every page change after this cut is in a later cut
+  std::uint64_t continuity = 0;  // numbers the stretches of uninterrupted capture
 };
 
 // One thread at a time. Owns a connection of its own, on which it only reads the raw file.

@@ -94,13 +94,13 @@ class Segment {
   const SegmentStart start_;
 
   SegmentEnd end_;
-  bool open_tail_ = false;       // pages were added since the last Commit()
-  bool unflushed_ = false;       // the file does not say end_ yet
+  bool open_tail_ = false;  // pages were added since the last Commit()
+  bool unflushed_ = false;  // the file does not say end_ yet
   PageTable table_;
   Bytes buffer_;                 // records not in the file yet; starts at written_bytes_
   std::uint64_t written_bytes_;  // size of the file, header included; also before it is made
   std::unique_ptr<fs::File> file_;
-  Hasher64 stretch_hash_;        // of what was written since the last commit record
+  Hasher64 stretch_hash_;  // of what was written since the last commit record
 };
 
 }  // namespace runnel::capture
