@@ -39,6 +39,8 @@ struct MergeResult {
 //
 // The merged header has the chain (first.before, last.after) if all inputs carry a chain, and none
 // otherwise; a chain that breaks between two adjoining inputs is kCorruption naming the txid.
+// A file with txids past 1 whose chain begins at 0 is a full copy: the chain starts anew there, and
+// it follows whatever was before it.
 // Inputs that overlap cannot be compared, so they give a chain only to a snapshot, whose pages
 // have to add up to it.
 //

@@ -115,6 +115,16 @@ TEST(MergeTest, BrokenChainNamesTheTxid) {
               ::testing::HasSubstr("breaks at txid 0000000000000006"));
 }
 
+TEST(MergeTest, FullCopyFollowsAnything) {
+  const auto merged =
+      MergeFiles({Incremental(3, 3, {{PageNo{2}, Fill('a')}, {PageNo{3}, Fill('b')}}, Links(7, 8)),
+                  Incremental(4, 2, {{PageNo{1}, Fill('c')}, {PageNo{2}, Fill('d')}}, Links(0, 9)),
+                  Incremental(5, 2, {{PageNo{2}, Fill('e')}}, Links(9, 10))});
+  ASSERT_TRUE(merged) << merged.error().message();
+  EXPECT_EQ(merged->file.header.chain, Links(7, 10));
+  EXPECT_EQ(merged->file.pages, (PageMap{{PageNo{1}, Fill('c')}, {PageNo{2}, Fill('e')}}));
+}
+
 TEST(MergeTest, OverlapGivesNoChainBelowASnapshot) {
   Header wide = IncrementalHeader(kPageSize, 9, 6);
   wide.min_txid = Txid{4};

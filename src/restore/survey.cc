@@ -75,7 +75,9 @@ std::optional<std::size_t> FindChainBreak(std::span<const SurveyedFile> files) {
     const ltx::Header& older = files[i - 1].header;
     const ltx::Header& newer = files[i].header;
     if (newer.min_txid != Next(older.max_txid) || !older.chain || !newer.chain) continue;
-    if (newer.chain->before != older.chain->after) return i;
+    // A full copy starts the chain anew.
+    const bool is_full_copy = newer.chain->before == DatabaseChecksum{0};
+    if (!is_full_copy && newer.chain->before != older.chain->after) return i;
   }
   return std::nullopt;
 }
