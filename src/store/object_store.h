@@ -1,7 +1,7 @@
 // Where replicas live. Made for object stores: whole objects appear at once or not at all, names
 // are flat, writes can be conditional.
 //
-// What a caller may rely on, for every backend (store/conformance_test.cc holds them to it):
+// What a caller may rely on, for every backend (testing/store_conformance.h holds them to it):
 //
 //   (1) A reader sees an object whole or not at all. An ObjectWriter that was not committed leaves
 //       nothing that List(), Head() or ReadAt() can see.
@@ -43,6 +43,9 @@ class ObjectKey {
   std::string text_;
 };
 
+// Whether every backend can hold an object of that name.
+bool IsValidKey(const ObjectKey& key);
+
 // Stands for the content of one version of an object. Opaque; compared only for equality.
 class Etag {
  public:
@@ -58,7 +61,7 @@ class Etag {
 struct ObjectInfo {
   ObjectKey key;
   std::uint64_t size_bytes = 0;
-  Etag etag;
+  Etag etag;  // List() leaves it empty where it would cost a read of the object
   // The time given with Put, where the backend keeps it and this call returns it; else the time
   // of the upload.
   WallTime timestamp;
@@ -148,7 +151,11 @@ Result<Bytes> ReadObject(ObjectStore& store, const ObjectKey& key, std::size_t s
 Result<ObjectInfo> PutObject(ObjectStore& store, const ObjectKey& key, ByteView body,
                              const PutOptions& options);
 
-// Every object under `prefix`, page after page.
+// Every object under `prefix`, page after page, ascending by key.
 Result<std::vector<ObjectInfo>> ListAll(ObjectStore& store, const std::string& prefix);
+
+// Whether the object is there and holds exactly `body`: how a writer tells its own first attempt
+// from somebody else's object (3).
+Result<bool> HasContent(ObjectStore& store, const ObjectKey& key, ByteView body);
 
 }  // namespace runnel::store
