@@ -46,7 +46,11 @@ int LastErrno(sqlite3_file* file) {
 Connection::Connection(OpenRegistry& registry, fs::Path path, sqlite3* db)
     : registry_(registry), path_(std::move(path)), db_(db) {}
 
-Connection::~Connection() { registry_.Close(*this); }
+// Without a handle if the registry, which holds its mutex then, has closed a connection that it did
+// not let out.
+Connection::~Connection() {
+  if (db_ != nullptr) registry_.Close(*this);
+}
 
 Error Connection::SqliteError(int code, const char* what) const {
   return MakeError(code, sqlite3_system_errno(db_), path_.native(), what);

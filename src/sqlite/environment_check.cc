@@ -1,12 +1,14 @@
 #include "sqlite/environment_check.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -210,6 +212,20 @@ Result<void> CheckLocksAndSharedMemory(const fs::Path& directory) {
   Child child(pid, sockets[0]);
   RUNNEL_TRY_VOID(TryLocks(directory, child, file.get()));
   return TryMap(directory, child, file.get());
+}
+
+Result<void> CheckFileSystemKind(const fs::Path& directory, const fs::FileSystemKind& kind,
+                                 std::span<const std::string> allowed_names) {
+  if (kind.file_system_class == fs::FileSystemClass::kLocal) return {};
+  if (std::ranges::find(allowed_names, kind.name) != allowed_names.end()) return {};
+  const char* why = kind.file_system_class == fs::FileSystemClass::kNetwork
+                        ? "shared with other machines"
+                        : "not known to be local";
+  return Fail(Errc::kUnsupported,
+              fmt::format("{}: the file system {} is {}: memory shared by applications and file "
+                          "notifications may not work, and commits would be lost in silence "
+                          "(it can be allowed by its name)",
+                          directory.native(), kind.name, why));
 }
 
 }  // namespace runnel::sqlite

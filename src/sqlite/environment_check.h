@@ -6,8 +6,12 @@
 
 #pragma once
 
+#include <span>
+#include <string>
+
 #include "base/result.h"
 #include "fs/file_system.h"
+#include "fs/file_system_kind.h"
 
 namespace runnel::sqlite {
 
@@ -19,5 +23,10 @@ namespace runnel::sqlite {
 // and leaves by _exit(), so that a library can do this in a program with threads, and without a
 // hidden command in its main().
 Result<void> CheckLocksAndSharedMemory(const fs::Path& directory);
+
+// kUnsupported unless `kind`, that of the file system under `directory`, is local, or its name is
+// one of `allowed_names`.
+Result<void> CheckFileSystemKind(const fs::Path& directory, const fs::FileSystemKind& kind,
+                                 std::span<const std::string> allowed_names);
 
 }  // namespace runnel::sqlite

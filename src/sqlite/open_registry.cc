@@ -99,7 +99,6 @@ void OpenRegistry::Close(Connection& connection) {
 }
 
 void OpenRegistry::CloseLocked(Connection& connection) {
-  if (connection.db_ == nullptr) return;
   connection.ReleaseMemory();
   RUNNEL_CHECK(sqlite3_close(connection.db_) == SQLITE_OK);
   connection.db_ = nullptr;

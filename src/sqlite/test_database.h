@@ -1,0 +1,113 @@
+// For the tests of this folder: an application in this process, and a look at who holds which lock.
+
+#pragma once
+
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "fs/posix_file_system.h"
+#include "sqlite/connection.h"
+#include "sqlite/open_registry.h"
+#include "testing/result_matchers.h"
+#include "testing/temp_dir.h"
+
+namespace runnel::sqlite {
+
+class App {
+ public:
+  explicit App(const fs::Path& path) {
+    EXPECT_EQ(
+        sqlite3_open_v2(path.c_str(), &db_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr),
+        SQLITE_OK);
+    sqlite3_extended_result_codes(db_, 1);
+  }
+  ~App() { sqlite3_close(db_); }
+  App(const App&) = delete;
+  App& operator=(const App&) = delete;
+
+  int Try(const std::string& sql) {
+    return sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr);
+  }
+  void Run(const std::string& sql) {
+    EXPECT_EQ(Try(sql), SQLITE_OK) << sql << ": " << sqlite3_errmsg(db_);
+  }
+  std::string Get(const std::string& sql) {
+    std::string value;
+    sqlite3_exec(
+        db_, sql.c_str(),
+        [](void* out, int, char** values, char**) {
+          if (values[0] != nullptr) *static_cast<std::string*>(out) = values[0];
+          return 0;
+        },
+        &value, nullptr);
+    return value;
+  }
+  void LeaveWalOnClose() { sqlite3_db_config(db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr); }
+
+ private:
+  sqlite3* db_ = nullptr;
+};
+
+// A directory, a registry, and a database in WAL mode with one table and nothing in its WAL.
+class DatabaseTest : public ::testing::Test {
+ protected:
+  DatabaseTest() {
+    App app(path_);
+    app.Run("PRAGMA journal_mode=WAL; CREATE TABLE t(x); INSERT INTO t VALUES(1)");
+  }
+
+  std::unique_ptr<Connection> Open() {
+    auto connection = registry_.Open(path_);
+    EXPECT_TRUE(testing::IsOk(connection));
+    return std::move(connection).value();
+  }
+
+  const testing::TempDir directory_;
+  const fs::Path path_ = directory_.path() / "app.db";
+  fs::PosixFileSystem file_system_;
+  OpenRegistry registry_{file_system_};
+};
+
+// The read slots that anybody holds, found by trying to lock each through `idle`, which had a
+// transaction once and has none now.
+inline std::set<int> HeldSlots(Connection& idle) {
+  std::set<int> held;
+  sqlite3_file* file = idle.wal_index_file();
+  for (int slot = 0; slot < 5; ++slot) {
+    const int rc =
+        file->pMethods->xShmLock(file, 3 + slot, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE);
+    if (rc == SQLITE_OK) {
+      file->pMethods->xShmLock(file, 3 + slot, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
+    } else {
+      held.insert(slot);
+    }
+  }
+  return held;
+}
+
+// How many POSIX locks this process has on the file, by the kernel's account.
+inline int LocksOn(const fs::Path& path) {
+  struct stat st{};
+  EXPECT_EQ(stat(path.c_str(), &st), 0);
+  const std::string inode = ":" + std::to_string(st.st_ino) + " ";
+  const std::string pid = " " + std::to_string(getpid()) + " ";
+  std::ifstream locks("/proc/locks");
+  int count = 0;
+  for (std::string line; std::getline(locks, line);) {
+    if (line.find("POSIX") != std::string::npos && line.find(inode) != std::string::npos &&
+        line.find(pid) != std::string::npos) {
+      ++count;
+    }
+  }
+  return count;
+}
+
+}  // namespace runnel::sqlite
