@@ -1,5 +1,7 @@
 #include "ltx/chain.h"
 
+// Inlined: compiled by clang it is more than twice as fast as the library that Debian builds.
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 namespace runnel::ltx {
