@@ -6,16 +6,19 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "sqlite/test_database.h"
 #include "sqlite/wal_index.h"
 #include "sqlite/wal_index_layout.h"
+#include "testing/live_database.h"
 
 namespace runnel::sqlite {
 namespace {
 
+using testing::App;
+using testing::HeldSlots;
+
 using ::testing::HasSubstr;
 
-class ConnectionTest : public DatabaseTest {
+class ConnectionTest : public testing::LiveDatabaseTest {
  protected:
   std::unique_ptr<Connection> OpenReady() {
     auto connection = Open();

@@ -7,14 +7,17 @@
 #include <filesystem>
 #include <fstream>
 
-#include "sqlite/test_database.h"
+#include "testing/live_database.h"
 
 namespace runnel::sqlite {
 namespace {
 
+using testing::App;
+using testing::LocksOn;
+
 using ::testing::HasSubstr;
 
-class OpenRegistryTest : public DatabaseTest {};
+class OpenRegistryTest : public testing::LiveDatabaseTest {};
 
 void WriteFile(const fs::Path& path, const std::string& content) {
   std::ofstream(path, std::ios::binary) << content;

@@ -5,13 +5,16 @@
 #include <filesystem>
 #include <thread>
 
-#include "sqlite/test_database.h"
 #include "sqlite/wal_index_layout.h"
+#include "testing/live_database.h"
 
 namespace runnel::sqlite {
 namespace {
 
-class WalIndexTest : public DatabaseTest {
+using testing::App;
+using testing::HeldSlots;
+
+class WalIndexTest : public testing::LiveDatabaseTest {
  protected:
   // An idle connection that has seen the WAL.
   std::unique_ptr<Connection> OpenReady() {

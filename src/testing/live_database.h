@@ -1,4 +1,5 @@
-// For the tests of this folder: an application in this process, and a look at who holds which lock.
+// For tests with a live database: an application in this process, and a look at who holds which
+// lock.
 
 #pragma once
 
@@ -19,7 +20,7 @@
 #include "testing/result_matchers.h"
 #include "testing/temp_dir.h"
 
-namespace runnel::sqlite {
+namespace runnel::testing {
 
 class App {
  public:
@@ -57,28 +58,28 @@ class App {
 };
 
 // A directory, a registry, and a database in WAL mode with one table and nothing in its WAL.
-class DatabaseTest : public ::testing::Test {
+class LiveDatabaseTest : public ::testing::Test {
  protected:
-  DatabaseTest() {
+  LiveDatabaseTest() {
     App app(path_);
     app.Run("PRAGMA journal_mode=WAL; CREATE TABLE t(x); INSERT INTO t VALUES(1)");
   }
 
-  std::unique_ptr<Connection> Open() {
+  std::unique_ptr<sqlite::Connection> Open() {
     auto connection = registry_.Open(path_);
-    EXPECT_TRUE(testing::IsOk(connection));
+    EXPECT_TRUE(IsOk(connection));
     return std::move(connection).value();
   }
 
-  const testing::TempDir directory_;
+  const TempDir directory_;
   const fs::Path path_ = directory_.path() / "app.db";
   fs::PosixFileSystem file_system_;
-  OpenRegistry registry_{file_system_};
+  sqlite::OpenRegistry registry_{file_system_};
 };
 
 // The read slots that anybody holds, found by trying to lock each through `idle`, which had a
 // transaction once and has none now.
-inline std::set<int> HeldSlots(Connection& idle) {
+inline std::set<int> HeldSlots(sqlite::Connection& idle) {
   std::set<int> held;
   sqlite3_file* file = idle.wal_index_file();
   for (int slot = 0; slot < 5; ++slot) {
@@ -110,4 +111,4 @@ inline int LocksOn(const fs::Path& path) {
   return count;
 }
 
-}  // namespace runnel::sqlite
+}  // namespace runnel::testing
