@@ -6,24 +6,17 @@
 
 #include "base/bytes.h"
 #include "base/ids.h"
+#include "wal/checksum.h"
+#include "wal/format.h"
 
 namespace runnel::capture {
 
-// A generation of a WAL: what lies between two restarts. Salts are identities: the next ones
-// cannot be computed from these.
-struct WalSalts {
-  std::uint32_t salt1 = 0;
-  std::uint32_t salt2 = 0;
-  friend bool operator==(const WalSalts&, const WalSalts&) = default;
-};
-
-// Everything up to and including `frame` of generation `salts` has been captured. The checksums
-// are the cumulative ones of that frame; of the WAL's header where `frame` is 0.
+// Everything up to and including `frame` of generation `salts` has been captured. `checksum` is the
+// cumulative one of that frame; zero for frame 0, an empty generation.
 struct WalPosition {
-  WalSalts salts;
+  wal::Salts salts;
   FrameNo frame{};
-  std::uint32_t checksum1 = 0;
-  std::uint32_t checksum2 = 0;
+  wal::Checksum checksum;
   friend bool operator==(const WalPosition&, const WalPosition&) = default;
 };
 

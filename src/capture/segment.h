@@ -68,8 +68,7 @@ class Segment {
 
   Result<void> Flush();
 
-  // Nothing was committed that is not at the start already.
-  bool empty() const { return table_.empty() && end_.position == start_.position; }
+  bool has_pages() const { return !table_.empty(); }
   bool committed() const { return !open_tail_; }
   const SegmentStart& start() const { return start_; }
   const SegmentEnd& end() const { return end_; }
