@@ -20,6 +20,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "base/ids.h"
@@ -41,6 +42,10 @@ struct CutSummary {
   ltx::Header header;
   ltx::Trailer trailer;
 };
+
+// An index spool that goes to a file without a name once it is large. `fs` outlives it.
+std::unique_ptr<ltx::IndexSpool> MakeSpillingIndexSpool(fs::FileSystem& fs, fs::Path spill_path,
+                                                        const fs::Ownership& ownership);
 
 class Staging {
  public:
