@@ -45,7 +45,7 @@ class CheckpointPolicy {
            live.backfilled < live.state.position.frame;
   }
 
-  const CheckpointLimits limits_;
+  CheckpointLimits limits_;
   MonotonicTime not_before_{};               // of the next try
   std::uint32_t fruitless_tries_ = 0;        // in a row, without a frame backfilled
   std::optional<MonotonicTime> idle_since_;  // frames have waited in the WAL since

@@ -83,7 +83,7 @@ class ReadMark {
  private:
   Result<std::unique_ptr<sqlite::Connection>> OpenConnection();
   Result<sqlite::Connection*> OpenOnDemand(std::unique_ptr<sqlite::Connection>& connection);
-  Result<bool> PassesFence(const WalSalts& salts);
+  Result<bool> PassesFence(const wal::Salts& salts);
   Result<WalState> StateOf(const sqlite::WalIndexBytes& header);
 
   sqlite::OpenRegistry& registry_;
@@ -95,7 +95,7 @@ class ReadMark {
   std::unique_ptr<sqlite::Connection> checkpointer_;
   std::unique_ptr<sqlite::Connection> write_locker_;
   WalState held_;
-  WalSalts fenced_;                             // the generation that passed the fence last
+  wal::Salts fenced_;                           // the generation that passed the fence last
   std::optional<MonotonicTime> blocked_since_;  // the fence has been closed since
 };
 

@@ -1,0 +1,95 @@
+// Follows one database's WAL: takes the read mark, copies what is committed into the open segment,
+// keeps the WAL short. Knows nothing of LTX files or stores.
+//
+//   (1) Everything committed reaches the open segment before the WAL can overwrite it, or the
+//       capturer says that continuity is lost (kCorruption) and must be connected anew.
+//   (2) Before the WAL can restart, what was captured is in the segment's file, so that a crash of
+//       this process loses nothing (a sync is not needed for that).
+//   (3) SQLite's WRITE lock is taken only past the hard bound of the WAL's size, for no longer than
+//       kForcedTimeMax; nothing slow happens under it.
+//
+// One thread at a time: the capture job of the database.
+
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/result.h"
+#include "capture/checkpoint_policy.h"
+#include "capture/read_mark.h"
+#include "capture/segment.h"
+#include "fs/file_system.h"
+#include "sqlite/open_registry.h"
+
+namespace runnel::capture {
+
+struct CapturerOptions {
+  fs::Path database;
+  CheckpointLimits checkpoint;
+};
+
+enum class Continuity : std::uint8_t {
+  kKept,  // the WAL still holds everything since the resume position
+  kLost,  // something may have been written that nobody captured
+};
+
+class Capturer {
+ public:
+  Capturer(CapturerOptions options, sqlite::OpenRegistry& registry, fs::FileSystem& fs,
+           Clock& clock, Logger& log);
+
+  // Takes the read mark and finds out whether capture can go on from `resume` (none: there is
+  // nothing to go on from). After kLost capture starts at the held position, which the caller must
+  // make good for by a scan.
+  Result<Continuity> Connect(const std::optional<WalPosition>& resume);
+  void Disconnect();
+  bool connected() const { return mark_.acquired(); }
+
+  // Where capture stands, and how large the database is there. Only while connected, as all below.
+  const WalState& captured() const { return captured_; }
+  Result<LiveWal> Live() { return mark_.Live(); }
+
+  // Captures everything that is committed into `segment`, and moves the mark there.
+  Result<void> CatchUp(Segment& segment);
+
+  // CatchUp(), then whatever the checkpoint policy asks for. Returns when to look again though
+  // nothing was written.
+  Result<std::optional<MonotonicTime>> Service(Segment& segment);
+
+  // A checkpoint now, whatever the policy; for tests and a final pass. Never blocks, may achieve
+  // nothing.
+  Result<void> CheckpointPassive(Segment& segment);
+
+  // Frames past what is backfilled, up to what is captured, newest copy of each page: what a raw
+  // read of the database file may see torn (docs/capture.md, "Scans").
+  Result<void> CopyUnbackfilled(Segment& overlay);
+
+  // Gives back what an idle database does not need.
+  void Rest();
+
+  // The database file was deleted or replaced, or its wal-index was: what we follow is not what
+  // applications write.
+  Result<bool> HasMoved();
+
+ private:
+  Result<void> OpenWal();
+  Result<void> CaptureUpTo(const WalState& state, Segment& segment);
+  Result<void> PrepareForRestart(const WalState& state, Segment& segment);
+  Result<void> ForceCheckpoint(Segment& segment);
+  Result<bool> BackfillUnderWriteLock(Segment& segment, MonotonicTime deadline);
+
+  const CapturerOptions options_;
+  fs::FileSystem& fs_;
+  Clock& clock_;
+  Logger& log_;
+  ReadMark mark_;
+  CheckpointPolicy policy_;
+  std::unique_ptr<fs::File> wal_;
+  WalState captured_;
+  wal::Salts persisted_;  // the generation that the segment's file knows of
+};
+
+}  // namespace runnel::capture

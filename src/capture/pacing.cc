@@ -1,0 +1,53 @@
+#include "capture/pacing.h"
+
+#include <algorithm>
+
+namespace runnel::capture {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+
+constexpr nanoseconds kFirstLook = milliseconds(1);
+constexpr nanoseconds kPaceSlowest = milliseconds(20);
+constexpr nanoseconds kPaceFastest = milliseconds(1);
+constexpr nanoseconds kBackOffLast = milliseconds(160);
+// A commit that does not show within this time after its last frame was rolled back, or its writer
+// died; the sweep finds it if it comes after all.
+constexpr nanoseconds kGiveUpAfter = std::chrono::seconds(1);
+
+}  // namespace
+
+MonotonicTime Pacing::OnNotify(MonotonicTime now) {
+  notified_at_ = now;
+  last_activity_ = now;
+  back_off_ = kFirstLook;
+  const MonotonicTime paced = last_look_ ? *last_look_ + pace_ : now;
+  const MonotonicTime look = std::max(now + kFirstLook, paced);
+  next_look_ = next_look_ ? std::min(*next_look_, look) : look;
+  return *next_look_;
+}
+
+void Pacing::OnLook(std::uint64_t new_frames, MonotonicTime now) {
+  const nanoseconds since_last = last_look_ ? now - *last_look_ : kPaceSlowest;
+  last_look_ = now;
+  next_look_.reset();
+  if (new_frames > 0) {
+    last_activity_ = now;
+    notified_at_.reset();
+    // Half the threshold at the speed of the last stretch.
+    const auto until_half = since_last * threshold_frames_ / (2 * new_frames);
+    pace_ = std::clamp<nanoseconds>(until_half, kPaceFastest, kPaceSlowest);
+    return;
+  }
+  pace_ = kPaceSlowest;
+  if (!notified_at_) return;
+  if (now - *notified_at_ >= kGiveUpAfter) {
+    notified_at_.reset();
+    return;
+  }
+  next_look_ = now + back_off_;
+  back_off_ = std::min(back_off_ * 2, kBackOffLast);
+}
+
+}  // namespace runnel::capture

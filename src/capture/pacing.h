@@ -1,0 +1,45 @@
+// When to look at a WAL (pure).
+//
+// A notification comes when a frame is written, which is before the commit shows in the wal-index,
+// sometimes by an fsync. So after one we look soon, and again with back-off until the commit is
+// there or has had its time. While an application writes without pause we look at a steady pace,
+// faster the faster the WAL grows, so that it is seen before its bound.
+
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+
+#include "base/clock.h"
+
+namespace runnel::capture {
+
+class Pacing {
+ public:
+  // `threshold_frames`: the size of the WAL that must not be overrun between two looks.
+  explicit Pacing(std::uint32_t threshold_frames) : threshold_frames_(threshold_frames) {}
+
+  // Something was written. Returns when to look, at the latest.
+  MonotonicTime OnNotify(MonotonicTime now);
+
+  // A look found this many new frames.
+  void OnLook(std::uint64_t new_frames, MonotonicTime now);
+
+  // The next look that is owed though nothing notifies; nothing: none.
+  std::optional<MonotonicTime> NextLook() const { return next_look_; }
+
+  // The last time that something was written or found.
+  MonotonicTime last_activity() const { return last_activity_; }
+
+ private:
+  std::uint32_t threshold_frames_;
+  std::optional<MonotonicTime> last_look_;
+  std::chrono::nanoseconds pace_ = std::chrono::milliseconds(1);
+  std::chrono::nanoseconds back_off_{};
+  std::optional<MonotonicTime> notified_at_;  // and the commit has not shown yet
+  std::optional<MonotonicTime> next_look_;
+  MonotonicTime last_activity_{};
+};
+
+}  // namespace runnel::capture

@@ -1,0 +1,137 @@
+#include "capture/read_mark.h"
+
+#include <chrono>
+
+#include "wal/wal_index_header.h"
+
+namespace runnel::capture {
+namespace {
+
+// How long CKPT and WRITE must both be held before their holder counts as a FULL, RESTART or
+// TRUNCATE that waits for our slot. Such a one held WRITE when it read the header, and so cannot
+// be older than the restart.
+constexpr auto kWaitingCheckpointAfter = std::chrono::milliseconds(20);
+
+}  // namespace
+
+ReadMark::ReadMark(sqlite::OpenRegistry& registry, fs::Path database, Clock& clock)
+    : registry_(registry), database_(std::move(database)), clock_(clock) {}
+
+Result<std::unique_ptr<sqlite::Connection>> ReadMark::OpenConnection() {
+  return registry_.Open(database_);
+}
+
+Result<void> ReadMark::Acquire() {
+  RUNNEL_CHECK(!acquired());
+  RUNNEL_TRY(auto connection, OpenConnection());
+  RUNNEL_TRY_VOID(connection->Begin());
+  RUNNEL_TRY(const sqlite::WalIndexBytes header, connection->HeldHeader());
+  holder_ = std::move(connection);
+  auto state = StateOf(header);
+  if (!state) {
+    Release();
+    return Fail(std::move(state).error());
+  }
+  held_ = *state;
+  // A checkpointer may have been at work since before the last restart; we were not there to see.
+  // The first move into slot 1..4 out of slot 0 therefore has to pass the fence like any other.
+  fenced_ = {};
+  blocked_since_.reset();
+  return {};
+}
+
+void ReadMark::Release() {
+  write_locker_.reset();
+  checkpointer_.reset();
+  spare_.reset();
+  holder_.reset();
+  held_ = {};
+}
+
+// A wal-index that has not seen a frame since it was made knows neither page size nor database
+// size; both are the database file's then.
+Result<WalState> ReadMark::StateOf(const sqlite::WalIndexBytes& bytes) {
+  RUNNEL_TRY(const wal::WalIndexHeader header, wal::ParseWalIndexHeader(bytes));
+  WalState state{.position = {.salts = header.salts, .frame = header.max_frame, .checksum = {}},
+                 .commit_pages = header.commit_pages,
+                 .page_size = header.page_size};
+  if (header.max_frame != FrameNo{0}) state.position.checksum = header.frame_checksum;
+  if (state.position.frame == FrameNo{0} && (state.page_size == 0 || state.commit_pages == 0)) {
+    RUNNEL_TRY(state.page_size, holder_->PageSize());
+    RUNNEL_TRY(const std::uint64_t size_bytes, holder_->FileSize());
+    state.commit_pages = static_cast<std::uint32_t>(size_bytes / state.page_size);
+  }
+  return state;
+}
+
+Result<LiveWal> ReadMark::Live() {
+  RUNNEL_TRY(const sqlite::LiveWalIndex live, sqlite::ReadLiveWalIndex(*holder_));
+  RUNNEL_TRY(const WalState state, StateOf(live.header));
+  return LiveWal{.state = state, .backfilled = FrameNo{live.backfilled}};
+}
+
+Result<MoveResult> ReadMark::Advance(const std::function<Result<void>(const WalState&)>& capture) {
+  RUNNEL_TRY(sqlite::Connection * next, OpenOnDemand(spare_));
+  RUNNEL_TRY_VOID(next->Begin());
+  const auto try_move = [&]() -> Result<MoveResult> {
+    RUNNEL_TRY(const sqlite::WalIndexBytes header, next->HeldHeader());
+    RUNNEL_TRY(const WalState state, StateOf(header));
+    RUNNEL_TRY_VOID(capture(state));
+    RUNNEL_TRY(const bool passes, PassesFence(state.position.salts));
+    if (!passes) return MoveResult::kFenced;
+    RUNNEL_TRY_VOID(holder_->Rollback());
+    std::swap(holder_, spare_);
+    held_ = state;
+    return MoveResult::kMoved;
+  };
+  auto moved = try_move();
+  if (!moved || *moved == MoveResult::kFenced) {
+    if (spare_->in_transaction()) RUNNEL_TRY_VOID(spare_->Rollback());
+  }
+  return moved;
+}
+
+// Whether the CKPT lock was seen free since `salts` came into force. A checkpointer that read the
+// header before the restart, and that an old SQLite lets go on after it (the WAL-reset bug), still
+// holds the lock; slot 0 keeps it from copying anything.
+Result<bool> ReadMark::PassesFence(const wal::Salts& salts) {
+  if (salts == fenced_) return true;
+  RUNNEL_TRY(sqlite::Connection * connection, OpenOnDemand(checkpointer_));
+  RUNNEL_TRY(const sqlite::LockState checkpoint, sqlite::ProbeCheckpointLock(*connection));
+  if (checkpoint == sqlite::LockState::kHeld) {
+    const MonotonicTime now = clock_.MonotonicNow();
+    if (!blocked_since_) blocked_since_ = now;
+    if (now - *blocked_since_ < kWaitingCheckpointAfter) return false;
+    RUNNEL_TRY(const sqlite::LockState write, sqlite::ProbeWriteLock(*connection));
+    if (write == sqlite::LockState::kFree) return false;
+  }
+  fenced_ = salts;
+  blocked_since_.reset();
+  return true;
+}
+
+Result<sqlite::Connection*> ReadMark::OpenOnDemand(
+    std::unique_ptr<sqlite::Connection>& connection) {
+  if (!connection) {
+    RUNNEL_TRY(auto opened, OpenConnection());
+    // Lock calls need the wal-index mapped, which the first transaction does. Its slot is slot 0
+    // or a mark at the newest commit: neither holds anything up for the instant that it lives.
+    RUNNEL_TRY_VOID(opened->Begin());
+    RUNNEL_TRY_VOID(opened->Rollback());
+    connection = std::move(opened);
+  }
+  return connection.get();
+}
+
+Result<sqlite::Connection*> ReadMark::Checkpointer() { return OpenOnDemand(checkpointer_); }
+
+Result<sqlite::Connection*> ReadMark::WriteLocker() { return OpenOnDemand(write_locker_); }
+
+void ReadMark::Rest() {
+  write_locker_.reset();
+  checkpointer_.reset();
+  spare_.reset();
+  if (holder_) holder_->ReleaseMemory();
+}
+
+}  // namespace runnel::capture
