@@ -89,6 +89,8 @@ class DatabaseObserver {
   virtual void OnStatus() = 0;
 };
 
+class LiveDatabase;
+
 class Database {
  public:
   // `observer` outlives the database.
@@ -105,8 +107,10 @@ class Database {
   // kept the last commits from being cut, if one did.
   Result<void> Stop();
 
-  // Something in the database's folder changed. Cheap; from any thread.
-  void NotifyChange();
+  // Something was written to the database or its WAL. Cheap; from any thread.
+  void NotifyWritten();
+  // The database, its WAL or its -shm was made, removed or renamed.
+  void NotifyMoved();
 
   // The newest txid that a replica has, once known. Until the first call a database without local
   // history makes no cut. A replica that is ahead of the local history makes the next cut its
@@ -132,9 +136,8 @@ class Database {
   const DatabaseOptions& options() const { return options_; }
 
  private:
-  class Impl;
   const DatabaseOptions options_;
-  std::unique_ptr<Impl> impl_;
+  std::unique_ptr<LiveDatabase> live_;
 };
 
 }  // namespace runnel::capture

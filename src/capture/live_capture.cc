@@ -1,0 +1,286 @@
+// The capture job: follows the WAL into the open segment.
+
+#include <algorithm>
+#include <utility>
+
+#include "capture/live_database.h"
+#include "capture/recovery.h"
+
+namespace runnel::capture {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// A database at rest gives back connections and caches after this time.
+constexpr seconds kRestAfter{2};
+
+// Notifications get lost (an overflowing queue, a file system without them). This look finds what
+// they missed; it reads memory only.
+constexpr seconds kSweepEvery{15};
+
+constexpr milliseconds kConnectRetryFirst{100};
+constexpr milliseconds kConnectRetryLast{5000};
+
+// How long another process's lock may keep a look from succeeding before that counts as trouble.
+constexpr milliseconds kBusyRetry{10};
+
+// While state cannot be written (a full disk), frames stay in the WAL. Past this many times the
+// threshold our mark is what makes it grow, and is given up.
+constexpr std::uint32_t kPinnedFactorMax = 16;
+
+std::optional<MonotonicTime> Earlier(std::optional<MonotonicTime> a,
+                                     std::optional<MonotonicTime> b) {
+  if (!a) return b;
+  if (!b) return a;
+  return std::min(*a, *b);
+}
+
+}  // namespace
+
+std::optional<MonotonicTime> LiveDatabase::RunCapture() {
+  std::lock_guard lock(mutex_);
+  const MonotonicTime now = environment_.clock.MonotonicNow();
+  return CaptureOnce(now);
+}
+
+std::optional<MonotonicTime> LiveDatabase::CaptureOnce(MonotonicTime now) {
+  if (std::exchange(moved_, false) && capturer_.connected()) {
+    auto moved = capturer_.HasMoved();
+    if (!moved || *moved) {
+      environment_.log.Info("database file was replaced or removed",
+                            {{"path", options_.database.string()}});
+      capturer_.Disconnect();
+      ++continuity_;
+      state_ = DatabaseState::kWaiting;
+    }
+  }
+  if (!capturer_.connected()) {
+    if (now < connect_not_before_) return connect_not_before_;
+    if (auto connected = Connect(); !connected) {
+      GiveUp(std::move(connected).error(), now);
+      return connect_not_before_;
+    }
+  }
+  auto next = Service(now);
+  if (!next) {
+    Error error = std::move(next).error();
+    if (error.code() == Errc::kBusy) return now + kBusyRetry;
+    GiveUp(std::move(error), now);
+    return connect_not_before_;
+  }
+  std::optional<MonotonicTime> wake = Earlier(*next, FreezeIfDue(now));
+  wake = Earlier(wake, pacing_.NextLook());
+  const bool at_rest = !open_->has_pages() && !frozen_ && state_ == DatabaseState::kCapturing;
+  if (at_rest && !rested_) {
+    const MonotonicTime rest_at = pacing_.last_activity() + kRestAfter;
+    if (now >= rest_at) {
+      capturer_.Rest();
+      rested_ = true;
+    } else {
+      wake = Earlier(wake, rest_at);
+    }
+  }
+  return Earlier(wake, now + kSweepEvery);
+}
+
+Result<void> LiveDatabase::CheckFile() {
+  RUNNEL_TRY(const sqlite::FileInspection file, environment_.registry.Inspect(options_.database));
+  switch (file.kind) {
+    case sqlite::FileKind::kEmpty:
+      return Fail(Errc::kUnavailable, "the database is empty: waiting for its first table");
+    case sqlite::FileKind::kOpaque: return Fail(Errc::kUnsupported, sqlite::kEncryptedFileCure);
+    case sqlite::FileKind::kSqlite: break;
+  }
+  if (file.journal_mode == sqlite::JournalMode::kWal) return {};
+  if (options_.journal_mode == JournalModePolicy::kRequire) {
+    return Fail(Errc::kPreconditionFailed,
+                "the database is not in WAL mode, and journal-mode is 'require': run "
+                "PRAGMA journal_mode=WAL in it");
+  }
+  RUNNEL_TRY(auto connection, environment_.registry.Open(options_.database));
+  RUNNEL_TRY_VOID(connection->SwitchToWal());
+  environment_.log.Info("switched the database to WAL mode",
+                        {{"path", options_.database.string()}});
+  return {};
+}
+
+Result<void> LiveDatabase::Connect() {
+  RUNNEL_TRY_VOID(CheckFile());
+  RUNNEL_TRY(const std::optional<WalPosition> resume, ResumePosition());
+  RUNNEL_TRY(const Continuity continuity, capturer_.Connect(resume));
+  auto ready = AfterConnect(continuity);
+  if (!ready) {
+    capturer_.Disconnect();
+    return ready;
+  }
+  connect_back_off_ = {};
+  error_.reset();
+  rested_ = false;
+  environment_.log.Info("initialized db",
+                        {{"path", options_.database.string()}, {"txid", history_.newest}});
+  return {};
+}
+
+Result<std::optional<WalPosition>> LiveDatabase::ResumePosition() {
+  if (open_) return open_->end().position;
+  if (history_.kind != HistoryKind::kForeign) return history_.position;
+  fs::Path wal_path = options_.database;
+  wal_path += "-wal";
+  auto wal = environment_.fs.Open(wal_path, fs::OpenMode::kRead);
+  if (!wal) return std::nullopt;
+  return FindForeignPosition(**wal, history_, *staging_);
+}
+
+Result<void> LiveDatabase::AfterConnect(Continuity continuity) {
+  const std::uint32_t page_size = capturer_.captured().page_size;
+  if (history_.page_size != 0 && history_.page_size != page_size) {
+    return Fail(Errc::kUnsupported,
+                "the page size changed from " + std::to_string(history_.page_size) + " to " +
+                    std::to_string(page_size) +
+                    ": a replica has one page size; give the database a new replica path and "
+                    "remove " +
+                    options_.state_folder.string());
+  }
+  if (continuity == Continuity::kLost) {
+    environment_.log.Info("comparing the database with its replica",
+                          {{"path", options_.database.string()}, {"txid", history_.newest}});
+    // What was captured before is history all the same, unless it waited for a scan to complete it.
+    const bool can_be_cut = open_ && open_->has_pages() && open_->committed() && !frozen_ &&
+                            !pending_repair_ && history_.kind == HistoryKind::kOurs;
+    if (can_be_cut) {
+      Freeze(nullptr);
+    } else {
+      DropOpen();
+    }
+    open_ = NewSegment();
+    pending_repair_ = PendingRepair{.kind = RepairKind::kDiff};
+  } else {
+    if (!open_) open_ = NewSegment();
+    const bool checksums_known = history_.kind == HistoryKind::kOurs;
+    if (!checksums_known) pending_repair_ = PendingRepair{.kind = RepairKind::kRebuild};
+  }
+  state_ = pending_repair_ ? DatabaseState::kScanning : DatabaseState::kCapturing;
+  ++continuity_;
+  if (pending_repair_) repair_job_.Wake();
+  if (frozen_) cut_job_.Wake();
+  return {};
+}
+
+Result<std::optional<MonotonicTime>> LiveDatabase::Service(MonotonicTime now) {
+  const WalPosition before = capturer_.captured().position;
+  auto serviced = capturer_.Service(*open_);
+  if (!serviced) {
+    const Errc code = serviced.error().code();
+    if (code != Errc::kNoSpace && code != Errc::kIo) return serviced;
+    // The frames are safe in the WAL for as long as the mark is held.
+    RUNNEL_TRY(const LiveWal live, capturer_.Live());
+    const bool pins_too_much =
+        ToInt(live.state.position.frame) > options_.checkpoint.threshold_frames * kPinnedFactorMax;
+    if (pins_too_much) return serviced;
+    SetError(serviced.error());
+    return now + kConnectRetryFirst;
+  }
+  if (state_ == DatabaseState::kCapturing) error_.reset();
+  const WalPosition after = capturer_.captured().position;
+  const std::uint64_t new_frames =
+      after.salts == before.salts ? ToInt(after.frame) - ToInt(before.frame) : ToInt(after.frame);
+  if (new_frames > 0) rested_ = false;
+  pacing_.OnLook(new_frames, now);
+  RUNNEL_TRY(live_, capturer_.Live());
+  return serviced;
+}
+
+bool LiveDatabase::CutAllowed() const { return history_confirmed_ && !adopt_; }
+
+// When to look again for the next cut; nothing if none is due.
+std::optional<MonotonicTime> LiveDatabase::FreezeIfDue(MonotonicTime now) {
+  if (state_ != DatabaseState::kCapturing || frozen_ || !CutAllowed()) return std::nullopt;
+  if (!open_->has_pages()) {
+    // The position moved without a page: an application emptied the WAL.
+    if (open_->end().position != open_->start().position) {
+      DropOpen();
+      open_ = NewSegment();
+    }
+    return std::nullopt;
+  }
+  if (!cut_requested_ && last_cut_at_ && now < *last_cut_at_ + options_.sync_interval) {
+    return *last_cut_at_ + options_.sync_interval;
+  }
+  Freeze(nullptr);
+  cut_job_.Wake();
+  return std::nullopt;
+}
+
+void LiveDatabase::Freeze(std::unique_ptr<Repair> repair) {
+  RUNNEL_CHECK(!frozen_ && open_->committed());
+  frozen_ = Frozen{.segment = std::move(open_),
+                   .repair = std::move(repair),
+                   .timestamp = environment_.clock.Now()};
+  open_txid_ = Next(open_txid_);
+  open_ = capturer_.connected() ? NewSegment() : nullptr;
+  last_cut_at_ = environment_.clock.MonotonicNow();
+  cut_requested_ = false;
+}
+
+std::unique_ptr<Segment> LiveDatabase::NewSegment() {
+  const WalState& captured = capturer_.captured();
+  return std::make_unique<Segment>(environment_.fs, paths_.segment(open_txid_), ownership_,
+                                   SegmentStart{.page_size = captured.page_size,
+                                                .txid = open_txid_,
+                                                .position = captured.position,
+                                                .commit_pages = captured.commit_pages},
+                                   options_.segment);
+}
+
+void LiveDatabase::DropOpen() {
+  if (!open_) return;
+  if (auto removed = open_->Remove(); !removed) {
+    environment_.log.Warn("cannot remove a segment that is not needed any more",
+                          {{"error", removed.error()}});
+  }
+  open_.reset();
+}
+
+// Lets the application have its WAL to itself, and tries again later.
+void LiveDatabase::GiveUp(Error error, MonotonicTime now) {
+  const bool was_connected = capturer_.connected();
+  const bool is_news = !error_ || *error_ != error;
+  if (was_connected) {
+    capturer_.Disconnect();
+    ++continuity_;
+    // A capture that failed half-way is repeated from the committed end, or made good by a scan.
+    if (open_ && !open_->committed()) DropOpen();
+  }
+  state_ = DatabaseState::kWaiting;
+  if (is_news && error.code() == Errc::kNotFound) {
+    environment_.log.Info("waiting for the database", {{"path", options_.database.string()}});
+  } else if (is_news) {
+    environment_.log.Error("capture stopped, will try again",
+                           {{"path", options_.database.string()}, {"error", error}});
+  }
+  error_ = std::move(error);
+  connect_back_off_ = std::clamp(connect_back_off_ * 2, kConnectRetryFirst, kConnectRetryLast);
+  connect_not_before_ = now + connect_back_off_;
+}
+
+Result<std::unique_ptr<DatabaseScan>> LiveDatabase::BeginScanLocked() {
+  RUNNEL_TRY_VOID(capturer_.CatchUp(*open_));
+  const WalState& captured = capturer_.captured();
+  auto overlay = std::make_unique<Segment>(environment_.fs, paths_.spool("overlay"), ownership_,
+                                           SegmentStart{.page_size = captured.page_size,
+                                                        .txid = {},
+                                                        .position = captured.position,
+                                                        .commit_pages = captured.commit_pages},
+                                           options_.segment);
+  RUNNEL_TRY_VOID(capturer_.CopyUnbackfilled(*overlay));
+  RUNNEL_TRY(auto connection, environment_.registry.Open(options_.database));
+  return std::make_unique<DatabaseScan>(ScanStart{.page_size = captured.page_size,
+                                                  .commit_pages = captured.commit_pages,
+                                                  .base = history_.newest,
+                                                  .continuity = continuity_},
+                                        std::move(connection), std::move(overlay),
+                                        staging_->PinFrom(Next(history_.newest)));
+}
+
+}  // namespace runnel::capture

@@ -1,0 +1,250 @@
+// The cut job and the repair job: from what was captured to the staged log.
+
+#include <algorithm>
+#include <utility>
+
+#include "capture/live_database.h"
+
+namespace runnel::capture {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr milliseconds kCutRetryFirst{200};
+constexpr milliseconds kCutRetryLast{30'000};
+
+// Page checksums are made durable, and the cuts before them removed, at most this often.
+constexpr seconds kPruneEvery{30};
+constexpr std::uint64_t kPruneBytes = std::uint64_t{64} << 20;
+
+// About 10 ms of reading; then other databases have their turn.
+constexpr std::uint64_t kRepairStepBytes = std::uint64_t{8} << 20;
+constexpr milliseconds kRepairRetry{1000};
+
+}  // namespace
+
+void LiveDatabase::SetError(const Error& error) {
+  if (error_ && *error_ == error) return;
+  environment_.log.Error("sync error", {{"path", options_.database.string()}, {"error", error}});
+  error_ = error;
+}
+
+std::optional<MonotonicTime> LiveDatabase::RunCut() {
+  std::lock_guard cutter_lock(cutter_mutex_);
+  const auto run = [&]() -> Result<void> {
+    RUNNEL_TRY_VOID(AdoptPending());
+    bool cut = false;
+    {
+      std::lock_guard lock(mutex_);
+      cut = frozen_ && CutAllowed();
+    }
+    if (cut) {
+      RUNNEL_TRY_VOID(CutFrozen());
+      capture_job_.Wake();
+      repair_job_.Wake();
+    }
+    return PruneStaging();
+  };
+  if (auto done = run(); !done) {
+    {
+      std::lock_guard lock(mutex_);
+      SetError(done.error());
+    }
+    cut_back_off_ = std::clamp(cut_back_off_ * 2, kCutRetryFirst, kCutRetryLast);
+    return environment_.clock.MonotonicNow() + cut_back_off_;
+  }
+  cut_back_off_ = {};
+  std::lock_guard lock(mutex_);
+  const Txid newest = history_.newest;
+  const bool prunable = release_through_ > cutter_->checkpointed() && newest != Txid{0};
+  if (!prunable || !checkpointed_at_) return std::nullopt;
+  return *checkpointed_at_ + kPruneEvery;
+}
+
+// With cutter_mutex_ held, as all below.
+Result<void> LiveDatabase::CutFrozen() {
+  const Frozen* frozen = nullptr;
+  {
+    std::lock_guard lock(mutex_);
+    frozen = &*frozen_;  // only this job, or Stop() after it, takes it away
+  }
+  RUNNEL_TRY(const StagedCut cut,
+             cutter_->Cut({.segment = frozen->segment.get(),
+                           .scan_spool = frozen->repair ? frozen->repair->spool() : nullptr,
+                           .read_raw = [this](PageNo page_no,
+                                              MutableBytes page) { return ReadRaw(page_no, page); },
+                           .timestamp = frozen->timestamp}));
+  // Every page is in this cut: the array must not depend on it for long.
+  if (frozen->repair) {
+    if (auto checkpointed = cutter_->Checkpoint(); !checkpointed) {
+      environment_.log.Warn("cannot write the page checksums", {{"error", checkpointed.error()}});
+    }
+  }
+  raw_reader_.reset();
+  Frozen done;
+  {
+    std::lock_guard lock(mutex_);
+    done = std::move(*frozen_);
+    frozen_.reset();
+    history_ = cutter_->history();
+    if (state_ != DatabaseState::kWaiting) error_.reset();
+  }
+  if (auto removed = done.segment->Remove(); !removed) {
+    environment_.log.Warn("cannot remove a segment that was cut", {{"error", removed.error()}});
+  }
+  observer_.OnCut(cut.txid);
+  return {};
+}
+
+Result<void> LiveDatabase::ReadRaw(PageNo page_no, MutableBytes page) {
+  if (!raw_reader_) {
+    RUNNEL_TRY(raw_reader_, environment_.registry.Open(options_.database));
+  }
+  const std::uint64_t offset = std::uint64_t{ToInt(page_no) - 1} * page.size();
+  RUNNEL_TRY(const std::size_t real, raw_reader_->ReadDatabaseFile(offset, page));
+  (void)real;
+  return {};
+}
+
+// A replica is ahead of us: its numbers go on, with a cut that holds every page.
+Result<void> LiveDatabase::AdoptPending() {
+  std::optional<Txid> adopt;
+  {
+    std::lock_guard lock(mutex_);
+    adopt = adopt_;
+  }
+  if (!adopt) return {};
+  if (*adopt > cutter_->history().newest) {
+    const bool had_history = cutter_->history().newest != Txid{0};
+    RUNNEL_TRY_VOID(staging_->Clear());
+    cutter_->Adopt(*adopt);
+    std::lock_guard lock(mutex_);
+    environment_.log.Info("continuing the numbers of the replica",
+                          {{"path", options_.database.string()}, {"txid", *adopt}});
+    history_ = cutter_->history();
+    open_txid_ = Next(*adopt);
+    // Without local history nothing was compared with anything yet, so what a scan has found holds
+    // under the new number too. Otherwise it starts over.
+    if (had_history && capturer_.connected()) {
+      frozen_.reset();
+      repair_.reset();
+      DropOpen();
+      open_ = NewSegment();
+      ++continuity_;
+      pending_repair_ = PendingRepair{.kind = RepairKind::kDiff};
+      state_ = DatabaseState::kScanning;
+    } else if (frozen_) {
+      open_txid_ = Next(open_txid_);
+    }
+  }
+  std::lock_guard lock(mutex_);
+  adopt_.reset();
+  capture_job_.Wake();
+  repair_job_.Wake();
+  return {};
+}
+
+Result<void> LiveDatabase::PruneStaging() {
+  Txid last{};
+  bool pending_cut = false;
+  {
+    std::lock_guard lock(mutex_);
+    last = release_through_;
+    pending_cut = frozen_.has_value();
+  }
+  const MonotonicTime now = environment_.clock.MonotonicNow();
+  const bool due = !checkpointed_at_ || now >= *checkpointed_at_ + kPruneEvery ||
+                   staging_->total_bytes() > kPruneBytes;
+  if (last > cutter_->checkpointed() && due && !pending_cut && !repair_) {
+    RUNNEL_TRY_VOID(cutter_->Checkpoint());
+    checkpointed_at_ = now;
+  }
+  return staging_->Prune(std::min(last, cutter_->checkpointed()));
+}
+
+std::optional<MonotonicTime> LiveDatabase::RunRepair() {
+  std::lock_guard cutter_lock(cutter_mutex_);
+  auto next = RepairStep();
+  if (next) return *next;
+  repair_.reset();
+  std::lock_guard lock(mutex_);
+  SetError(next.error());
+  return environment_.clock.MonotonicNow() + kRepairRetry;
+}
+
+Result<std::optional<MonotonicTime>> LiveDatabase::RepairStep() {
+  PendingRepair pending{};
+  {
+    std::lock_guard lock(mutex_);
+    if (!pending_repair_ || state_ != DatabaseState::kScanning || adopt_) {
+      repair_.reset();
+      return std::nullopt;
+    }
+    // The scan compares with the newest cut: what was captured before it has to be in it.
+    if (frozen_) return std::nullopt;
+    pending = *pending_repair_;
+    if (repair_ && repair_->scan().start().continuity != continuity_) repair_.reset();
+  }
+  if (!repair_) RUNNEL_TRY_VOID(BeginRepair(pending));
+  RUNNEL_TRY(const bool more, repair_->Step(kRepairStepBytes));
+  if (more) return environment_.clock.MonotonicNow();
+  RUNNEL_TRY_VOID(FinishRepair());
+  std::lock_guard lock(mutex_);
+  if (pending_repair_) return environment_.clock.MonotonicNow();
+  return std::nullopt;
+}
+
+Result<void> LiveDatabase::BeginRepair(PendingRepair pending) {
+  std::unique_ptr<DatabaseScan> scan;
+  {
+    std::lock_guard lock(mutex_);
+    RUNNEL_TRY(scan, BeginScanLocked());
+  }
+  const bool nothing_to_compare_with = cutter_->history().kind != HistoryKind::kOurs;
+  if (pending.kind == RepairKind::kDiff && nothing_to_compare_with) {
+    RUNNEL_TRY_VOID(cutter_->StartOver(scan->start().page_size));
+  }
+  RUNNEL_TRY(repair_, Repair::Begin(pending.kind, *cutter_, std::move(scan), environment_.fs,
+                                    paths_, ownership_));
+  return {};
+}
+
+Result<void> LiveDatabase::FinishRepair() {
+  std::unique_ptr<Repair> repair = std::move(repair_);
+  RUNNEL_TRY(const std::uint64_t differing, repair->Finish());
+  std::lock_guard lock(mutex_);
+  if (repair->scan().start().continuity != continuity_) return {};  // begins anew
+  // Behind the last page that the scan read.
+  RUNNEL_TRY_VOID(capturer_.CatchUp(*open_));
+  const bool nothing_captured = !open_->has_pages();
+  if (repair->kind() == RepairKind::kRebuild) {
+    RUNNEL_TRY(const RebuildFit fit, cutter_->FinishRebuild());
+    if (fit == RebuildFit::kDiffers && nothing_captured) {
+      environment_.log.Warn("the database is not what its newest cut says: sending all of it",
+                            {{"path", options_.database.string()}});
+      RUNNEL_TRY_VOID(cutter_->StartOver(repair->scan().start().page_size));
+      pending_repair_ = PendingRepair{.kind = RepairKind::kDiff};
+      return {};
+    }
+  }
+  const bool nothing_to_cut =
+      repair->kind() == RepairKind::kRebuild || (differing == 0 && nothing_captured);
+  if (nothing_to_cut && nothing_captured && cutter_->history().newest != Txid{0} &&
+      staging_->newest()) {
+    RUNNEL_TRY_VOID(cutter_->RecordPosition(capturer_.captured().position));
+    DropOpen();
+    open_ = NewSegment();
+  }
+  history_ = cutter_->history();
+  if (!nothing_to_cut) Freeze(std::move(repair));
+  pending_repair_.reset();
+  state_ = DatabaseState::kCapturing;
+  environment_.log.Info("compared the database with its replica",
+                        {{"path", options_.database.string()}, {"pages_differing", differing}});
+  capture_job_.Wake();
+  cut_job_.Wake();
+  return {};
+}
+
+}  // namespace runnel::capture

@@ -1,0 +1,243 @@
+#include "capture/live_database.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "capture/recovery.h"
+#include "fs/file_operations.h"
+
+namespace runnel::capture {
+
+LiveDatabase::LiveDatabase(const DatabaseOptions& options, const Environment& environment,
+                           DatabaseObserver& observer)
+    : options_(options),
+      environment_(environment),
+      observer_(observer),
+      paths_(options_.state_folder),
+      capturer_({.database = options_.database, .checkpoint = options_.checkpoint},
+                environment.registry, environment.fs, environment.clock, environment.log),
+      pacing_(options_.checkpoint.threshold_frames),
+      capture_method_(*this, &LiveDatabase::RunCapture),
+      cut_method_(*this, &LiveDatabase::RunCut),
+      repair_method_(*this, &LiveDatabase::RunRepair) {}
+
+LiveDatabase::~LiveDatabase() {
+  capture_job_.Stop();
+  cut_job_.Stop();
+  repair_job_.Stop();
+}
+
+Result<void> LiveDatabase::Start() {
+  RUNNEL_CHECK(!lock_);
+  RUNNEL_TRY_VOID(OpenState());
+  {
+    std::lock_guard lock(mutex_);
+    state_ = DatabaseState::kWaiting;
+  }
+  capture_job_ = environment_.scheduler.Add(capture_method_, runtime::Pool::kCapture);
+  cut_job_ = environment_.scheduler.Add(cut_method_, runtime::Pool::kTransfer);
+  repair_job_ = environment_.scheduler.Add(repair_method_, runtime::Pool::kBulk);
+  cut_job_.Wake();
+  capture_job_.Wake();
+  return {};
+}
+
+// Files of ours are as readable as the database, not more. One that does not exist yet has its
+// folder's owner.
+Result<void> LiveDatabase::OpenState() {
+  fs::FileSystem& fs = environment_.fs;
+  if (auto info = fs.Stat(options_.database)) {
+    ownership_ = info->ownership;
+  } else if (auto folder = fs.Stat(fs::ParentDirectory(options_.database))) {
+    ownership_ = folder->ownership;
+    ownership_.mode = 0600;
+  }
+  RUNNEL_TRY_VOID(fs.CreateDirectories(paths_.runnel(), ownership_));
+  auto state_lock = fs.Lock(paths_.lock(), ownership_);
+  if (!state_lock) {
+    if (state_lock.error().code() != Errc::kBusy) return Fail(std::move(state_lock).error());
+    return Fail(Errc::kBusy, paths_.lock().string() +
+                                 ": another Runnel daemon replicates this database; stop it first");
+  }
+  lock_ = std::move(*state_lock);
+  RUNNEL_TRY(staging_, Staging::Open(fs, paths_.cuts(), ownership_, environment_.log));
+
+  std::scoped_lock lock(cutter_mutex_, mutex_);
+  cutter_ = std::make_unique<Cutter>(
+      CutterOptions{.paths = paths_, .ownership = ownership_, .encoding = options_.encoding}, fs,
+      *staging_, environment_.log);
+  RUNNEL_TRY(history_, cutter_->Open());
+  history_confirmed_ = history_.kind != HistoryKind::kNone;
+  RUNNEL_TRY(auto recovered, RecoverSegments(fs, paths_, ownership_, history_, options_.segment));
+  open_txid_ = Next(history_.newest);
+  if (recovered.frozen) {
+    frozen_ = Frozen{.segment = std::move(recovered.frozen),
+                     .repair = nullptr,
+                     .timestamp = environment_.clock.Now()};
+    open_txid_ = Next(open_txid_);
+  }
+  open_ = std::move(recovered.open);
+  return {};
+}
+
+Result<void> LiveDatabase::Stop() {
+  capture_job_.Stop();
+  cut_job_.Stop();
+  repair_job_.Stop();
+  if (!lock_) return {};
+  auto cut = FinalCut();
+
+  std::scoped_lock lock(cutter_mutex_, mutex_);
+  auto checkpointed = cutter_->Checkpoint();
+  // What could not be cut stays for the next start.
+  if (frozen_ && !frozen_->repair) (void)frozen_->segment->Flush();
+  const bool open_is_whole = state_ == DatabaseState::kCapturing && open_ && open_->committed();
+  if (open_is_whole) (void)open_->Flush();
+  repair_.reset();
+  frozen_.reset();
+  open_.reset();
+  raw_reader_.reset();
+  capturer_.Disconnect();
+  state_ = DatabaseState::kStopped;
+  lock_.reset();
+  RUNNEL_TRY_VOID(std::move(cut));
+  return checkpointed;
+}
+
+Result<void> LiveDatabase::FinalCut() {
+  std::lock_guard cutter_lock(cutter_mutex_);
+  {
+    std::lock_guard lock(mutex_);
+    if (state_ == DatabaseState::kCapturing) {
+      RUNNEL_TRY(const auto next, Service(environment_.clock.MonotonicNow()));
+      (void)next;
+    }
+  }
+  // At most what was frozen before and what was open.
+  for (int i = 0; i < 2; ++i) {
+    {
+      std::lock_guard lock(mutex_);
+      if (!frozen_ && state_ == DatabaseState::kCapturing && open_->has_pages()) Freeze(nullptr);
+      if (!frozen_ || !CutAllowed()) return {};
+    }
+    RUNNEL_TRY_VOID(CutFrozen());
+  }
+  return {};
+}
+
+void LiveDatabase::NotifyWritten() {
+  MonotonicTime look;
+  {
+    std::lock_guard lock(mutex_);
+    const MonotonicTime now = environment_.clock.MonotonicNow();
+    look = pacing_.OnNotify(now);
+    if (!capturer_.connected()) look = std::max(look, connect_not_before_);
+  }
+  capture_job_.WakeAt(look);
+}
+
+void LiveDatabase::NotifyMoved() {
+  {
+    std::lock_guard lock(mutex_);
+    moved_ = true;
+    connect_not_before_ = {};
+    connect_back_off_ = {};
+  }
+  capture_job_.Wake();
+}
+
+Result<void> LiveDatabase::AdoptHistory(Txid replica_newest) {
+  {
+    std::lock_guard lock(mutex_);
+    history_confirmed_ = true;
+    if (replica_newest > history_.newest) adopt_ = replica_newest;
+  }
+  cut_job_.Wake();
+  capture_job_.Wake();
+  return {};
+}
+
+Result<Txid> LiveDatabase::RequestCut() {
+  Txid target{};
+  {
+    std::lock_guard lock(mutex_);
+    if (state_ != DatabaseState::kCapturing) {
+      return Fail(error_.value_or(Error(Errc::kUnavailable, "capture has not begun yet")));
+    }
+    if (!CutAllowed()) return Fail(Errc::kUnavailable, "no replica has been reached yet");
+    RUNNEL_TRY(const auto next, Service(environment_.clock.MonotonicNow()));
+    (void)next;
+    target = frozen_ ? Next(history_.newest) : history_.newest;
+    if (open_->has_pages()) {
+      target = Next(target);
+      if (frozen_) {
+        cut_requested_ = true;
+      } else {
+        Freeze(nullptr);
+      }
+    }
+  }
+  cut_job_.Wake();
+  return target;
+}
+
+void LiveDatabase::ReleaseCuts(Txid last) {
+  {
+    std::lock_guard lock(mutex_);
+    release_through_ = std::max(release_through_, last);
+  }
+  cut_job_.Wake();
+}
+
+Result<std::unique_ptr<DatabaseScan>> LiveDatabase::BeginScan() {
+  std::lock_guard lock(mutex_);
+  if (state_ != DatabaseState::kCapturing) {
+    return Fail(Errc::kBusy, "the database is not being captured");
+  }
+  return BeginScanLocked();
+}
+
+bool LiveDatabase::IsCurrent(const DatabaseScan& scan) const {
+  std::lock_guard lock(mutex_);
+  return state_ == DatabaseState::kCapturing && scan.start().continuity == continuity_;
+}
+
+DatabaseStatus LiveDatabase::status() const {
+  std::lock_guard lock(mutex_);
+  return {.state = state_,
+          .error = error_,
+          .newest = history_.newest,
+          .newest_at = history_.timestamp,
+          .page_size = live_.state.page_size,
+          .commit_pages = live_.state.commit_pages,
+          .wal_bytes = live_.state.page_size == 0
+                           ? 0
+                           : wal::FrameEnd(live_.state.position.frame, live_.state.page_size),
+          .uncut_bytes = (open_ && open_->has_pages() ? open_->size_bytes() : 0) +
+                         (frozen_ ? frozen_->segment->size_bytes() : 0),
+          .staged_bytes = staging_ ? staging_->total_bytes() : 0};
+}
+
+// ---- Database -----------------------------------------------------------------------------------
+
+Database::Database(DatabaseOptions options, const Environment& environment,
+                   DatabaseObserver& observer)
+    : options_(std::move(options)),
+      live_(std::make_unique<LiveDatabase>(options_, environment, observer)) {}
+Database::~Database() = default;
+
+Result<void> Database::Start() { return live_->Start(); }
+Result<void> Database::Stop() { return live_->Stop(); }
+void Database::NotifyWritten() { live_->NotifyWritten(); }
+void Database::NotifyMoved() { live_->NotifyMoved(); }
+Result<void> Database::AdoptHistory(Txid replica_newest) {
+  return live_->AdoptHistory(replica_newest);
+}
+Result<Txid> Database::RequestCut() { return live_->RequestCut(); }
+void Database::ReleaseCuts(Txid last) { live_->ReleaseCuts(last); }
+Result<std::unique_ptr<DatabaseScan>> Database::BeginScan() { return live_->BeginScan(); }
+bool Database::IsCurrent(const DatabaseScan& scan) const { return live_->IsCurrent(scan); }
+Staging& Database::staging() { return live_->staging(); }
+DatabaseStatus Database::status() const { return live_->status(); }
+
+}  // namespace runnel::capture

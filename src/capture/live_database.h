@@ -1,0 +1,155 @@
+// The inside of Database: three jobs on one database, and what they share.
+//
+//   capture job   follows the WAL into the open segment, freezes it when a cut is due
+//   cut job       turns the frozen segment into a cut; prunes the staging
+//   repair job    scans the database where continuity was lost
+//
+//        Connect kept                     cut due
+//   kWaiting ------> kCapturing --freeze--> (cut job) --> OnCut
+//      |  ^             ^   |
+//      |  | error       |   | continuity lost
+//      |  +-------------|---+
+//      +--> kScanning --+  scan done: what differs and the open segment are frozen together
+//
+// Two locks: `cutter_mutex_` for the cutter and the repair, `mutex_` for all else. The first is
+// taken before the second, never the other way round; `mutex_` is held for as long as a look at the
+// WAL takes, the first for as long as a cut takes.
+
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "base/result.h"
+#include "capture/capturer.h"
+#include "capture/cutter.h"
+#include "capture/database.h"
+#include "capture/pacing.h"
+#include "capture/repair.h"
+#include "capture/segment.h"
+#include "runtime/scheduler.h"
+
+namespace runnel::capture {
+
+class LiveDatabase {
+ public:
+  LiveDatabase(const DatabaseOptions& options, const Environment& environment,
+               DatabaseObserver& observer);
+  ~LiveDatabase();
+
+  Result<void> Start();
+  Result<void> Stop();
+  void NotifyWritten();
+  void NotifyMoved();
+  Result<void> AdoptHistory(Txid replica_newest);
+  Result<Txid> RequestCut();
+  void ReleaseCuts(Txid last);
+  Result<std::unique_ptr<DatabaseScan>> BeginScan();
+  bool IsCurrent(const DatabaseScan& scan) const;
+  Staging& staging() { return *staging_; }
+  DatabaseStatus status() const;
+
+ private:
+  // A segment on its way to a cut, with what a scan found, if there was one.
+  struct Frozen {
+    std::unique_ptr<Segment> segment;
+    std::unique_ptr<Repair> repair;
+    WallTime timestamp;
+  };
+
+  struct PendingRepair {
+    RepairKind kind;
+  };
+
+  class MethodJob final : public runtime::Job {
+   public:
+    using Method = std::optional<MonotonicTime> (LiveDatabase::*)();
+    MethodJob(LiveDatabase& owner, Method method) : owner_(owner), method_(method) {}
+    std::optional<MonotonicTime> Run() override { return (owner_.*method_)(); }
+
+   private:
+    LiveDatabase& owner_;
+    const Method method_;
+  };
+
+  // live_database.cc: life
+  Result<void> OpenState();
+  Result<void> FinalCut();
+
+  // live_capture.cc: the capture job. With mutex_ held, but for RunCapture().
+  std::optional<MonotonicTime> RunCapture();
+  std::optional<MonotonicTime> CaptureOnce(MonotonicTime now);
+  Result<void> Connect();
+  Result<void> CheckFile();
+  Result<std::optional<WalPosition>> ResumePosition();
+  Result<void> AfterConnect(Continuity continuity);
+  Result<std::optional<MonotonicTime>> Service(MonotonicTime now);
+  std::optional<MonotonicTime> FreezeIfDue(MonotonicTime now);
+  void Freeze(std::unique_ptr<Repair> repair);
+  std::unique_ptr<Segment> NewSegment();
+  void DropOpen();
+  void GiveUp(Error error, MonotonicTime now);
+  bool CutAllowed() const;
+  Result<std::unique_ptr<DatabaseScan>> BeginScanLocked();
+
+  // live_cut.cc: the cut job and the repair job.
+  std::optional<MonotonicTime> RunCut();
+  Result<void> CutFrozen();
+  Result<void> AdoptPending();
+  Result<void> PruneStaging();
+  std::optional<MonotonicTime> RunRepair();
+  Result<std::optional<MonotonicTime>> RepairStep();
+  Result<void> BeginRepair(PendingRepair pending);
+  Result<void> FinishRepair();
+  Result<void> ReadRaw(PageNo page_no, MutableBytes page);
+  void SetError(const Error& error);
+
+  const DatabaseOptions options_;
+  const Environment environment_;
+  DatabaseObserver& observer_;
+  const StatePaths paths_;
+  fs::Ownership ownership_;
+
+  std::unique_ptr<fs::FileLock> lock_;
+  std::unique_ptr<Staging> staging_;
+
+  std::mutex cutter_mutex_;
+  std::unique_ptr<Cutter> cutter_;                  // guarded by cutter_mutex_
+  std::unique_ptr<Repair> repair_;                  // guarded by cutter_mutex_
+  std::unique_ptr<sqlite::Connection> raw_reader_;  // guarded by cutter_mutex_
+  std::chrono::milliseconds cut_back_off_{};        // guarded by cutter_mutex_
+  std::optional<MonotonicTime> checkpointed_at_;    // guarded by cutter_mutex_
+
+  mutable std::mutex mutex_;  // guards all below
+  Capturer capturer_;
+  Pacing pacing_;
+  DatabaseState state_ = DatabaseState::kStopped;
+  std::optional<Error> error_;
+  History history_;  // a copy of the cutter's, as of the newest cut
+  bool history_confirmed_ = false;
+  std::optional<Txid> adopt_;
+  Txid release_through_{};
+  std::unique_ptr<Segment> open_;
+  Txid open_txid_{};  // what `open_` is to become
+  std::optional<Frozen> frozen_;
+  std::optional<PendingRepair> pending_repair_;
+  std::uint64_t continuity_ = 0;
+  bool moved_ = false;
+  bool cut_requested_ = false;
+  bool rested_ = false;
+  std::optional<MonotonicTime> last_cut_at_;
+  MonotonicTime connect_not_before_{};
+  std::chrono::milliseconds connect_back_off_{};
+  LiveWal live_;  // as of the last look, for status()
+
+  MethodJob capture_method_;
+  MethodJob cut_method_;
+  MethodJob repair_method_;
+  // Last: stopped first.
+  runtime::JobHandle capture_job_;
+  runtime::JobHandle cut_job_;
+  runtime::JobHandle repair_job_;
+};
+
+}  // namespace runnel::capture
