@@ -6,11 +6,11 @@
 #include <utility>
 
 #include "ltx/decoder.h"
-#include "restore/object_reader.h"
 #include "restore/page_copier.h"
 #include "restore/parallel.h"
 #include "restore/progress.h"
 #include "restore/worker_pool.h"
+#include "store/object_source.h"
 
 namespace runnel::restore {
 namespace {
@@ -163,25 +163,7 @@ Error Executor::ExplainDamage(const Source& source, const Work& work, Error erro
 }
 
 Result<void> VerifyFile(const Source& source, const LtxFile& file) {
-  class ObjectSource final : public ByteSource {
-   public:
-    ObjectSource(const Source& of, const LtxFile& f)
-        : reader_(*of.store, of.KeyOf(f), f.size_bytes) {}
-
-    Result<std::size_t> Read(MutableBytes out) override {
-      const std::uint64_t rest = reader_.size_bytes() - offset_;
-      const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(out.size(), rest));
-      RUNNEL_TRY_VOID(reader_.ReadAt(offset_, out.first(count)));
-      offset_ += count;
-      return count;
-    }
-
-   private:
-    ObjectReader reader_;
-    std::uint64_t offset_ = 0;
-  };
-
-  ObjectSource bytes(source, file);
+  store::ObjectSource bytes(*source.store, source.KeyOf(file));
   ltx::Decoder decoder(bytes);
   RUNNEL_TRY(const ltx::Header header, decoder.ReadHeader());
   if (header.min_txid != file.range.min || header.max_txid != file.range.max) {

@@ -203,7 +203,12 @@ Result<void> OutputFile::RemoveOld() {
 
 Result<void> OutputFile::MoveIntoPlace() {
   RUNNEL_TRY_VOID(RemoveOld());
-  RUNNEL_TRY_VOID(file_system_.RenameNoReplace(temp_path_, path_));
+  if (auto renamed = file_system_.RenameNoReplace(temp_path_, path_); !renamed) {
+    // It may have been done all the same.
+    RUNNEL_TRY(const fs::FileInfo ours, file_->Info());
+    RUNNEL_TRY(const auto there, StatIfThere(file_system_, path_));
+    if (!there || there->identity != ours.identity) return renamed;
+  }
   auto synced = file_system_.SyncDirectory(folder_);
   if (synced || old_removed_) {
     state_ = State::kPublished;
