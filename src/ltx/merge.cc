@@ -77,8 +77,7 @@ Result<void> CheckPair(const Header& older, const Header& newer) {
   const bool both = older.chain && newer.chain;
   // A full copy holds every page, so that it does not matter what it follows.
   const bool is_full_copy = newer.chain && newer.chain->before == DatabaseChecksum{0};
-  if (both && Adjoin(older, newer) && !is_full_copy &&
-      newer.chain->before != older.chain->after) {
+  if (both && Adjoin(older, newer) && !is_full_copy && newer.chain->before != older.chain->after) {
     return Fail(Errc::kCorruption,
                 fmt::format("the chain breaks at txid {}: it begins at {:016x}, the txid before "
                             "ended at {:016x}",
