@@ -45,16 +45,7 @@ std::optional<MonotonicTime> LiveDatabase::RunCapture() {
 }
 
 std::optional<MonotonicTime> LiveDatabase::CaptureOnce(MonotonicTime now) {
-  if (std::exchange(moved_, false) && capturer_.connected()) {
-    auto moved = capturer_.HasMoved();
-    if (!moved || *moved) {
-      environment_.log.Info("database file was replaced or removed",
-                            {{"path", options_.database.string()}});
-      capturer_.Disconnect();
-      ++continuity_;
-      state_ = DatabaseState::kWaiting;
-    }
-  }
+  if (moved_.exchange(false)) LookForAnotherFile();
   if (!capturer_.connected()) {
     if (now < connect_not_before_) return connect_not_before_;
     if (auto connected = Connect(); !connected) {
@@ -70,10 +61,15 @@ std::optional<MonotonicTime> LiveDatabase::CaptureOnce(MonotonicTime now) {
     return connect_not_before_;
   }
   std::optional<MonotonicTime> wake = Earlier(*next, FreezeIfDue(now));
-  wake = Earlier(wake, pacing_.NextLook());
+  MonotonicTime last_activity;
+  {
+    std::lock_guard pacing_lock(pacing_mutex_);
+    wake = Earlier(wake, pacing_.NextLook());
+    last_activity = pacing_.last_activity();
+  }
   const bool at_rest = !open_->has_pages() && !frozen_ && state_ == DatabaseState::kCapturing;
   if (at_rest && !rested_) {
-    const MonotonicTime rest_at = pacing_.last_activity() + kRestAfter;
+    const MonotonicTime rest_at = last_activity + kRestAfter;
     if (now >= rest_at) {
       capturer_.Rest();
       rested_ = true;
@@ -82,6 +78,19 @@ std::optional<MonotonicTime> LiveDatabase::CaptureOnce(MonotonicTime now) {
     }
   }
   return Earlier(wake, now + kSweepEvery);
+}
+
+void LiveDatabase::LookForAnotherFile() {
+  connect_not_before_ = {};
+  connect_back_off_ = {};
+  if (!capturer_.connected()) return;
+  auto moved = capturer_.HasMoved();
+  if (moved && !*moved) return;
+  environment_.log.Info("database file was replaced or removed",
+                        {{"path", options_.database.string()}});
+  capturer_.Disconnect();
+  ++continuity_;
+  state_ = DatabaseState::kWaiting;
 }
 
 Result<void> LiveDatabase::CheckFile() {
@@ -186,7 +195,10 @@ Result<std::optional<MonotonicTime>> LiveDatabase::Service(MonotonicTime now) {
   const std::uint64_t new_frames =
       after.salts == before.salts ? ToInt(after.frame) - ToInt(before.frame) : ToInt(after.frame);
   if (new_frames > 0) rested_ = false;
-  pacing_.OnLook(new_frames, now);
+  {
+    std::lock_guard pacing_lock(pacing_mutex_);
+    pacing_.OnLook(new_frames, now);
+  }
   RUNNEL_TRY(live_, capturer_.Live());
   return serviced;
 }

@@ -14,9 +14,9 @@ LiveDatabase::LiveDatabase(const DatabaseOptions& options, const Environment& en
       environment_(environment),
       observer_(observer),
       paths_(options_.state_folder),
+      pacing_(options_.checkpoint.threshold_frames),
       capturer_({.database = options_.database, .checkpoint = options_.checkpoint},
                 environment.registry, environment.fs, environment.clock, environment.log),
-      pacing_(options_.checkpoint.threshold_frames),
       capture_method_(*this, &LiveDatabase::RunCapture),
       cut_method_(*this, &LiveDatabase::RunCut),
       repair_method_(*this, &LiveDatabase::RunRepair) {}
@@ -128,21 +128,14 @@ Result<void> LiveDatabase::FinalCut() {
 void LiveDatabase::NotifyWritten() {
   MonotonicTime look;
   {
-    std::lock_guard lock(mutex_);
-    const MonotonicTime now = environment_.clock.MonotonicNow();
-    look = pacing_.OnNotify(now);
-    if (!capturer_.connected()) look = std::max(look, connect_not_before_);
+    std::lock_guard lock(pacing_mutex_);
+    look = pacing_.OnNotify(environment_.clock.MonotonicNow());
   }
   capture_job_.WakeAt(look);
 }
 
 void LiveDatabase::NotifyMoved() {
-  {
-    std::lock_guard lock(mutex_);
-    moved_ = true;
-    connect_not_before_ = {};
-    connect_back_off_ = {};
-  }
+  moved_ = true;
   capture_job_.Wake();
 }
 

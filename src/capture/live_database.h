@@ -13,10 +13,11 @@
 //
 // Two locks: `cutter_mutex_` for the cutter and the repair, `mutex_` for all else. The first is
 // taken before the second, never the other way round; `mutex_` is held for as long as a look at the
-// WAL takes, the first for as long as a cut takes.
+// WAL takes, the first for as long as a cut takes. Notifications take neither.
 
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -80,6 +81,7 @@ class LiveDatabase {
   // live_capture.cc: the capture job. With mutex_ held, but for RunCapture().
   std::optional<MonotonicTime> RunCapture();
   std::optional<MonotonicTime> CaptureOnce(MonotonicTime now);
+  void LookForAnotherFile();
   Result<void> Connect();
   Result<void> CheckFile();
   Result<std::optional<WalPosition>> ResumePosition();
@@ -121,9 +123,14 @@ class LiveDatabase {
   std::chrono::milliseconds cut_back_off_{};        // guarded by cutter_mutex_
   std::optional<MonotonicTime> checkpointed_at_;    // guarded by cutter_mutex_
 
-  mutable std::mutex mutex_;  // guards all below
+  // A notification must not wait for a look that is going on: it comes on the thread of all
+  // databases.
+  std::atomic<bool> moved_ = false;
+  std::mutex pacing_mutex_;
+  Pacing pacing_;  // guarded by pacing_mutex_
+
+  mutable std::mutex mutex_;  // guards all below, but the jobs
   Capturer capturer_;
-  Pacing pacing_;
   DatabaseState state_ = DatabaseState::kStopped;
   std::optional<Error> error_;
   History history_;  // a copy of the cutter's, as of the newest cut
@@ -135,7 +142,6 @@ class LiveDatabase {
   std::optional<Frozen> frozen_;
   std::optional<PendingRepair> pending_repair_;
   std::uint64_t continuity_ = 0;
-  bool moved_ = false;
   bool cut_requested_ = false;
   bool rested_ = false;
   std::optional<MonotonicTime> last_cut_at_;
