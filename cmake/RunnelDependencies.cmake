@@ -40,6 +40,8 @@ target_compile_definitions(runnel_sqlite3 PUBLIC
   SQLITE_ENABLE_SESSION
   SQLITE_ENABLE_PREUPDATE_HOOK
   SQLITE_ENABLE_API_ARMOR)
+# Without this each connection's page cache starts with 20 pages, 85 KB: most of an idle database.
+target_compile_definitions(runnel_sqlite3 PRIVATE SQLITE_DEFAULT_PCACHE_INITSZ=0)
 target_compile_options(runnel_sqlite3 PRIVATE -w)
 # Optimized in every preset: an unoptimized SQLite makes the tests slow and finds nothing. The same
 # flags in dev and release, so that ccache compiles it once: it takes longer than all else.
