@@ -88,7 +88,7 @@ class PutCondition {
 
 struct PutOptions {
   PutCondition condition = PutCondition::None();
-  std::optional<WallTime> timestamp;  // kept with the object
+  std::optional<WallTime> timestamp = std::nullopt;  // kept with the object
 };
 
 // An object on its way in. Destroyed without a successful Commit(), it never was.
