@@ -24,9 +24,11 @@ constexpr std::size_t kIoMaxBytes = 1024 * 1024;
 
 constexpr int kThreadsMax = 64;
 
-std::size_t IoBytes(int threads) {
+std::size_t IoBytes(int threads, std::uint64_t database_bytes) {
   // Each thread has a buffer for what it reads and one for what it writes.
-  return std::min(kIoMaxBytes, kThreadBuffersBytes / (2 * static_cast<std::size_t>(threads)));
+  const std::size_t share = kThreadBuffersBytes / (2 * static_cast<std::size_t>(threads));
+  const std::uint64_t useful = std::max<std::uint64_t>(database_bytes, kPageSizeMax);
+  return static_cast<std::size_t>(std::min<std::uint64_t>({kIoMaxBytes, share, useful}));
 }
 
 // The files from the last change of the page size on. Older ones can give no page; if the newer
@@ -113,7 +115,7 @@ Result<void> Executor::CopyAndProve(const Source& source, const Work& work, Outp
                            .done_files = copier_so_far == nullptr ? 0 : copier_so_far->files_done(),
                            .total_files = work.files.size()};
   };
-  const CopyOptions copy{.io_bytes = IoBytes(options_.parallelism),
+  const CopyOptions copy{.io_bytes = IoBytes(options_.parallelism, work.outcome.database_bytes),
                          .parallelism = options_.parallelism,
                          .proof = work.outcome.proof};
   std::optional<PageCopier> copier;
