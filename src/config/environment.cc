@@ -1,7 +1,8 @@
 #include "config/environment.h"
 
-#include <fmt/format.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 namespace runnel::config {
 namespace {
@@ -9,8 +10,12 @@ namespace {
 bool IsNameCharacter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+bool IsName(std::string_view text) {
+  return !text.empty() && !IsDigit(text[0]) && std::ranges::all_of(text, IsNameCharacter);
+}
 bool IsSpecial(char c) {
-  return (c >= '0' && c <= '9') || std::string_view("*#$@!?-").find(c) != std::string_view::npos;
+  return IsDigit(c) || std::string_view("*#$@!?-").find(c) != std::string_view::npos;
 }
 
 // What follows a '$': the name, and how much of the text it takes.
@@ -87,15 +92,15 @@ std::string ExpandEnvironment(std::string_view text, const Environment& environm
       out += value->second;
     } else if (reference.name == "PID") {
       out += std::to_string(getpid());
-    } else if (reference.name.empty() || !IsNameCharacter(reference.name[0]) ||
-               (reference.name[0] >= '0' && reference.name[0] <= '9')) {
+    } else if (IsName(reference.name)) {
+      // Not named: it may be the end of a password with a '$' in it.
       warn(
-          fmt::format("'{}' is taken for a variable and replaced by nothing: there is no escape, "
-                      "start with -no-expand-env to keep '$' as it is",
-                      text.substr(i, std::min<std::size_t>(reference.size + 1, 40))));
+          "the environment variable named here is not set: it is replaced by nothing (start with "
+          "-no-expand-env to keep '$' as it is)");
     } else {
-      warn(fmt::format("the environment variable {} is not set: it is replaced by nothing",
-                       reference.name.substr(0, 60)));
+      warn(
+          "this '$' and what follows is taken for a variable and replaced by nothing: there is no "
+          "escape, start with -no-expand-env to keep '$' as it is");
     }
     for (const char c : text.substr(i, reference.size + 1)) position.Advance(c);
     i += reference.size + 1;

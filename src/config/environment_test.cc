@@ -43,13 +43,23 @@ TEST_F(ExpandEnvironmentTest, WarnsOfAVariableThatIsNotSet) {
   EXPECT_EQ(Expand("a: b\n  key: '$NONE'"), "a: b\n  key: ''");
   ASSERT_EQ(warnings_.size(), 1u);
   EXPECT_EQ(warnings_[0].place, (Place{2, 9}));
-  EXPECT_THAT(warnings_[0].message, HasSubstr("NONE"));
+  EXPECT_THAT(warnings_[0].message, HasSubstr("not set"));
 }
 
 TEST_F(ExpandEnvironmentTest, EatsWhatGoEatsAndWarns) {
   EXPECT_EQ(Expand("a$1b$$c$?d${}e${f"), "abcdef");
   EXPECT_EQ(warnings_.size(), 5u);
   EXPECT_THAT(warnings_[0].message, HasSubstr("-no-expand-env"));
+}
+
+TEST_F(ExpandEnvironmentTest, ShowsNoPartOfAPasswordWithADollar) {
+  Expand("password: pa$Word ${pa ss} $1rest");
+  ASSERT_EQ(warnings_.size(), 3u);
+  for (const Diagnostic& warning : warnings_) {
+    for (const char* part : {"Word", "ss}", "1rest"}) {
+      EXPECT_THAT(warning.message, ::testing::Not(HasSubstr(part)));
+    }
+  }
 }
 
 TEST_F(ExpandEnvironmentTest, KeepsADollarThatIsNoReference) {

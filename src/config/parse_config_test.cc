@@ -297,6 +297,9 @@ dbs:
       - {path: /r, secret-access-key: SECRET, sync-interval: "u://a:SECRET@b"}
 )");
   EXPECT_THAT(findings, SizeIs(7));
+  const std::vector<std::string> alias = Findings("password: *SECRET");
+  EXPECT_THAT(alias, ElementsAre(AllOf(HasSubstr("!1:11:"), HasSubstr("needs quotes"),
+                                       ::testing::Not(HasSubstr("SECRET")))));
   for (const std::string& finding : findings) {
     EXPECT_THAT(finding, ::testing::Not(HasSubstr("SECRET")));
   }

@@ -177,6 +177,15 @@ class TreeBuilder final : public YAML::EventHandler {
   std::size_t count_ = 0;
 };
 
+// What the library says up to a colon: behind it there may be text of the file, such as a password
+// that begins with '*' and was taken for an alias.
+std::string DescribeYamlError(std::string_view message) {
+  return fmt::format(
+      "not valid YAML: {} (a value that begins with one of *&!%@` or holds \": \" "
+      "or \" #\" needs quotes)",
+      message.substr(0, message.find(':')));
+}
+
 // Ends the reading at the second document; a configuration is one.
 class SecondDocument final : public YAML::EventHandler {
  public:
@@ -210,10 +219,10 @@ std::optional<YamlNode> ParseYaml(std::string_view text, Diagnostics& diagnostic
   } catch (const ReadingFailed& failure) {
     diagnostics.AddError(failure.place, failure.message);
   } catch (const YAML::Exception& error) {
-    diagnostics.AddError(PlaceOf(error.mark), "not valid YAML: " + error.msg);
-  } catch (const std::exception& error) {
+    diagnostics.AddError(PlaceOf(error.mark), DescribeYamlError(error.msg));
+  } catch (const std::exception&) {
     // The library throws others for some malformed texts (numbers in escapes, for one).
-    diagnostics.AddError({}, fmt::format("not valid YAML: {}", error.what()));
+    diagnostics.AddError({}, DescribeYamlError("malformed"));
   }
   return std::nullopt;
 }
