@@ -1,0 +1,399 @@
+#include "replicate/destination.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "fs/temporary.h"
+#include "ltx/decoder.h"
+#include "replicate/streams.h"
+#include "store/object_source.h"
+
+namespace runnel::replicate {
+namespace {
+
+// How long a writer may go on without having seen its claim. It bounds how long a newcomer, whose
+// first write is a full copy and slow, can lose the race for the next name.
+constexpr std::chrono::seconds kClaimMaxAge{15};
+constexpr std::size_t kReadBackChunk = std::size_t{256} * 1024;
+
+bool IsFullCopy(const ltx::Header& header) {
+  return header.IsSnapshot() || (header.chain && header.chain->before == DatabaseChecksum{0});
+}
+
+std::optional<DatabaseChecksum> AfterOf(const ltx::Header& header) {
+  if (!header.chain) return std::nullopt;
+  return header.chain->after;
+}
+
+Result<ltx::Trailer> ReadObjectTrailer(store::ObjectStore& store, const store::ObjectKey& key,
+                                       std::uint64_t size_bytes) {
+  Bytes bytes(ltx::kTrailerSize);
+  if (size_bytes < bytes.size()) return Fail(Errc::kCorruption, key.text() + " is too short");
+  RUNNEL_TRY(const std::size_t count, store.ReadAt(key, size_bytes - bytes.size(), bytes));
+  if (count < bytes.size()) return Fail(Errc::kCorruption, key.text() + " is too short");
+  return ltx::Trailer{.post_apply_checksum = GetBigEndian<std::uint64_t>(bytes, 0),
+                      .file_checksum = FileChecksum{GetBigEndian<std::uint64_t>(bytes, 8)}};
+}
+
+// The last of the path's files, of the lowest level there is: an L0 object can be compared with a
+// staged cut byte for byte.
+LeveledFile NewestFile(const Manifest& manifest, Txid txid) {
+  if (const auto cut = manifest.Find(kLevelCut, {.min = txid, .max = txid})) {
+    return {kLevelCut, *cut};
+  }
+  return manifest.PathTo(txid).back();
+}
+
+}  // namespace
+
+std::string_view DestinationStateName(DestinationState state) {
+  switch (state) {
+    case DestinationState::kConnecting: return "connecting";
+    case DestinationState::kReplicating: return "replicating";
+    case DestinationState::kNeedsSnapshot: return "needs_snapshot";
+    case DestinationState::kFenced: return "fenced";
+  }
+  std::unreachable();
+}
+
+Destination::Destination(DestinationSettings settings, store::ObjectStore& target,
+                         store::ReplicaLayout layout, ClaimIdentity identity,
+                         const LocalFiles& local, const Environment& environment)
+    : settings_(std::move(settings)),
+      store_(target),
+      layout_(std::move(layout)),
+      local_(local),
+      environment_(environment),
+      claim_(target, layout_.ClaimKey(), std::move(identity), environment.clock,
+             environment.random) {}
+
+Result<void> Destination::Connect(const capture::Staging& staging) {
+  RUNNEL_TRY_VOID(claim_.Take());
+  RUNNEL_TRY(Manifest manifest, Manifest::List(store_, layout_));
+  const Txid newest = manifest.newest();
+  const Txid reach = manifest.reach();
+  Link link;
+  std::optional<SnapshotNeed> need;
+  if (reach < newest) {
+    need =
+        SnapshotNeed{.urgency = SnapshotUrgency::kBlocksUploads,
+                     .beyond = newest,
+                     .reason = fmt::format("objects are missing after txid {}", FormatTxid(reach))};
+  } else if (newest != Txid{0}) {
+    auto found = FindLink(manifest, staging);
+    if (found) {
+      link = *found;
+    } else if (found.error().code() == Errc::kCorruption) {
+      need = SnapshotNeed{.urgency = SnapshotUrgency::kBlocksUploads,
+                          .beyond = newest,
+                          .reason = found.error().message()};
+    } else {
+      return Fail(std::move(found).error());
+    }
+  }
+  const std::lock_guard lock(mutex_);
+  manifest_ = std::move(manifest);
+  position_ = newest;
+  link_ = link;
+  durable_ = link.is_staged ? newest : Txid{0};
+  staging_valid_from_ = link.is_staged ? Txid{1} : Next(newest);
+  epoch_first_.reset();
+  snapshot_need_ = std::move(need);
+  state_ = snapshot_need_ ? DestinationState::kNeedsSnapshot : DestinationState::kReplicating;
+  return {};
+}
+
+Result<Destination::Link> Destination::FindLink(const Manifest& manifest,
+                                                const capture::Staging& staging) {
+  const LeveledFile newest = NewestFile(manifest, manifest.newest());
+  const store::ObjectKey key = layout_.LtxKey(newest.level, newest.file.range);
+  RUNNEL_TRY(const ltx::Header header, ReadObjectHeader(store_, key));
+  if (header.min_txid != newest.file.range.min || header.max_txid != newest.file.range.max) {
+    return Fail(Errc::kCorruption, key.text() + ": the header names other txids");
+  }
+  Link link{.is_staged = false, .after = AfterOf(header)};
+  const auto staged = staging.Summary(header.max_txid);
+  if (!staged) return link;
+  if (link.after) {
+    link.is_staged = link.after == AfterOf(staged->header);
+  } else if (newest.level == kLevelCut && header == staged->header) {
+    RUNNEL_TRY(const ltx::Trailer trailer, ReadObjectTrailer(store_, key, newest.file.size_bytes));
+    link.is_staged = trailer == staged->trailer;
+  }
+  return link;
+}
+
+bool Destination::Continues(const ltx::Header& cut) const {
+  const std::lock_guard lock(mutex_);
+  if (cut.min_txid != Next(position_)) return false;
+  if (IsFullCopy(cut)) return true;
+  if (cut.chain && link_.after) return cut.chain->before == *link_.after;
+  // One of the two is Litestream's, which proves nothing: only the same local log will do.
+  return link_.is_staged;
+}
+
+store::PutOptions Destination::OptionsFor(WallTime timestamp) const {
+  store::PutOptions options;
+  options.timestamp = timestamp;
+  if (store_.capabilities().conditional_writes) {
+    options.condition = store::PutCondition::IfAbsent();
+  }
+  return options;
+}
+
+Result<void> Destination::WriteCut(const store::ObjectKey& key, WallTime timestamp, fs::File& file,
+                                   std::uint64_t size_bytes) {
+  RUNNEL_TRY(auto writer, store_.StartPut(key, OptionsFor(timestamp)));
+  fs::FileSource source(file, 0, size_bytes);
+  RUNNEL_TRY_VOID(CopyAll(source, *writer));
+  RUNNEL_TRY_VOID(writer->Commit());
+  return {};
+}
+
+Result<void> Destination::UploadCut(Txid txid, const capture::Staging& staging) {
+  RUNNEL_TRY(const capture::CutSummary summary, staging.Summary(txid));
+  RUNNEL_TRY(auto file, staging.OpenCut(txid));
+  RUNNEL_TRY(const fs::FileInfo info, file->Info());
+  const store::ObjectKey key = layout_.LtxKey(kLevelCut, {.min = txid, .max = txid});
+  auto written = WriteCut(key, summary.header.timestamp, *file, info.size_bytes);
+  if (!written && written.error().code() == Errc::kAlreadyExists) {
+    // Ours, if the reply to an earlier try was lost.
+    RUNNEL_TRY(const bool ours, IsOurCut(key, *file, info.size_bytes));
+    if (!ours) return SettleCollision(txid);
+  } else if (!written) {
+    return Fail(std::move(written).error().Context(key.text()));
+  }
+  CutStored(txid, info.size_bytes, summary.header);
+  return {};
+}
+
+Result<bool> Destination::IsOurCut(const store::ObjectKey& key, fs::File& file,
+                                   std::uint64_t size_bytes) {
+  RUNNEL_TRY(const store::ObjectInfo info, store_.Head(key));
+  if (info.size_bytes != size_bytes) return false;
+  Bytes theirs(kReadBackChunk);
+  Bytes ours(kReadBackChunk);
+  for (std::uint64_t offset = 0; offset < size_bytes;) {
+    RUNNEL_TRY(const std::size_t count, store_.ReadAt(key, offset, theirs));
+    RUNNEL_TRY(const std::size_t local, file.ReadAt(offset, MutableBytes(ours).first(count)));
+    if (count == 0 || local != count) return false;
+    if (!std::ranges::equal(ByteView(theirs).first(count), ByteView(ours).first(count))) {
+      return false;
+    }
+    offset += count;
+  }
+  return true;
+}
+
+// Another writer has made this object. If the claim is ours, it was an earlier holder's last
+// write, or a program that knows no claims: what is there now is the history to continue.
+Result<void> Destination::SettleCollision(Txid txid) {
+  RUNNEL_TRY_VOID(NoteClaim(claim_.Check()));
+  {
+    const std::lock_guard lock(mutex_);
+    state_ = DestinationState::kConnecting;
+  }
+  return Fail(Errc::kAlreadyExists,
+              fmt::format("txid {} was written by another program, though the claim is ours; "
+                          "starting over from what is there",
+                          FormatTxid(txid)));
+}
+
+void Destination::CutStored(Txid txid, std::uint64_t size_bytes, const ltx::Header& header) {
+  const std::lock_guard lock(mutex_);
+  manifest_.Add(kLevelCut, {{.min = txid, .max = txid}, size_bytes, header.timestamp});
+  position_ = std::max(position_, txid);
+  durable_ = txid;
+  link_ = {.is_staged = true, .after = AfterOf(header)};
+  if (!epoch_first_) epoch_first_ = txid;
+  ++counters_.cuts_uploaded;
+  counters_.bytes_uploaded += size_bytes;
+}
+
+Result<ltx::Header> Destination::PutMerged(Level level, const store::TxidRange& range,
+                                           WallTime timestamp, std::span<ByteSource* const> inputs,
+                                           std::optional<DatabaseChecksum> snapshot_checksum,
+                                           const std::atomic<bool>& stop) {
+  const store::ObjectKey key = layout_.LtxKey(level, range);
+  RUNNEL_TRY(auto writer, store_.StartPut(key, OptionsFor(timestamp)));
+  StoppableSink sink(*writer, stop);
+  const fs::Path spill =
+      fs::UniqueTemporaryPath(local_.spool_folder / "index", environment_.random);
+  RUNNEL_TRY(const ltx::MergeResult merged,
+             ltx::Merge(inputs, sink,
+                        {.encoder = {.encoding = local_.encoding},
+                         .index_spool = capture::MakeSpillingIndexSpool(environment_.fs, spill,
+                                                                        local_.ownership),
+                         .snapshot_checksum = snapshot_checksum}));
+  if (merged.header.min_txid != range.min || merged.header.max_txid != range.max) {
+    return Fail(Errc::kCorruption, key.text() + ": the inputs hold other txids than their names");
+  }
+  auto committed = writer->Commit();
+  if (!committed && committed.error().code() == Errc::kAlreadyExists) {
+    RUNNEL_TRY_VOID(AcceptOrDropExisting(key, merged));
+  } else if (!committed) {
+    return Fail(std::move(committed).error().Context(key.text()));
+  }
+  FileStored(level, {range, merged.size_bytes, merged.header.timestamp}, merged.header);
+  return merged.header;
+}
+
+// The same merge of the same files gives the same bytes: an object with our file checksum is our
+// own earlier try. Another one is of no use to anybody: what it should hold is in the inputs.
+Result<void> Destination::AcceptOrDropExisting(const store::ObjectKey& key,
+                                               const ltx::MergeResult& ours) {
+  RUNNEL_TRY(const store::ObjectInfo info, store_.Head(key));
+  store::ObjectSource source(store_, key, 0, info.size_bytes, kReadBackChunk);
+  ltx::Decoder decoder(source);
+  const auto proven = [&]() -> Result<bool> {
+    RUNNEL_TRY(const ltx::Header header, decoder.ReadHeader());
+    RUNNEL_TRY(const ltx::Trailer trailer, decoder.Finish());
+    return header == ours.header && trailer == ours.trailer;
+  }();
+  if (proven && *proven) return {};
+  if (!proven && proven.error().code() != Errc::kCorruption) return Fail(proven.error());
+  RUNNEL_TRY_VOID(NoteClaim(claim_.Check()));
+  RUNNEL_TRY_VOID(store_.Delete(std::span(&key, 1)));
+  return Fail(Errc::kUnavailable, key.text() + " was there with another content; it was deleted");
+}
+
+void Destination::FileStored(Level level, const ReplicaFile& file, const ltx::Header& header) {
+  const std::lock_guard lock(mutex_);
+  manifest_.Add(level, file);
+  counters_.bytes_uploaded += file.size_bytes;
+  if (level != kLevelSnapshot) {
+    ++counters_.files_compacted;
+    return;
+  }
+  ++counters_.snapshots;
+  snapshot_made_at_ = environment_.clock.Now();
+  if (!snapshot_need_ || file.range.max <= snapshot_need_->beyond) return;
+  if (snapshot_need_->urgency == SnapshotUrgency::kBlocksUploads) {
+    position_ = std::max(position_, file.range.max);
+    durable_ = file.range.max;
+    link_ = {.is_staged = true, .after = AfterOf(header)};
+    staging_valid_from_ = Next(file.range.max);
+    if (state_ == DestinationState::kNeedsSnapshot) state_ = DestinationState::kReplicating;
+  }
+  snapshot_need_.reset();
+}
+
+Result<void> Destination::Retire(std::span<const LeveledFile> files) {
+  const std::lock_guard lock(mutex_);
+  Manifest kept = manifest_;
+  for (const LeveledFile& file : files) kept.Remove(file.level, file.file.range);
+  if (kept.reach() != manifest_.reach()) {
+    return Fail(Errc::kInternal, fmt::format("retention would lose txid {}; nothing is deleted",
+                                             FormatTxid(manifest_.reach())));
+  }
+  manifest_ = std::move(kept);
+  return {};
+}
+
+Result<void> Destination::DeleteFiles(std::span<const LeveledFile> files) {
+  std::vector<store::ObjectKey> keys;
+  keys.reserve(files.size());
+  for (const LeveledFile& file : files) keys.push_back(layout_.LtxKey(file.level, file.file.range));
+  RUNNEL_TRY_VOID(store_.Delete(keys));
+  const std::lock_guard lock(mutex_);
+  counters_.objects_deleted += keys.size();
+  return {};
+}
+
+Result<void> Destination::NoteClaim(Result<void> checked) {
+  if (!checked && checked.error().code() == Errc::kFenced) Fence(checked.error());
+  return checked;
+}
+
+Result<void> Destination::EnsureClaimed() { return NoteClaim(claim_.CheckIfOlder(kClaimMaxAge)); }
+
+Result<void> Destination::EnsureClaimedForBatch() {
+  if (store_.capabilities().conditional_writes) return EnsureClaimed();
+  return NoteClaim(claim_.Check());
+}
+
+void Destination::Fence(const Error& error) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (state_ == DestinationState::kFenced) return;
+    state_ = DestinationState::kFenced;
+    error_ = error;
+  }
+  environment_.log.Error("fenced: another daemon replicates to this path, nothing more is written",
+                         {{"destination", settings_.name}, {"error", error}});
+}
+
+void Destination::RequireSnapshot(const SnapshotNeed& need) {
+  const std::lock_guard lock(mutex_);
+  if (state_ == DestinationState::kFenced) return;
+  if (need.urgency == SnapshotUrgency::kBlocksUploads) {
+    state_ = DestinationState::kNeedsSnapshot;
+  } else if (snapshot_need_) {
+    return;
+  }
+  snapshot_need_ = need;
+}
+
+std::optional<SnapshotNeed> Destination::snapshot_need() const {
+  const std::lock_guard lock(mutex_);
+  return snapshot_need_;
+}
+
+DestinationState Destination::state() const {
+  const std::lock_guard lock(mutex_);
+  return state_;
+}
+
+Txid Destination::position() const {
+  const std::lock_guard lock(mutex_);
+  return position_;
+}
+
+Txid Destination::durable() const {
+  const std::lock_guard lock(mutex_);
+  return durable_;
+}
+
+std::optional<Txid> Destination::epoch_first() const {
+  const std::lock_guard lock(mutex_);
+  return epoch_first_;
+}
+
+Txid Destination::staging_valid_from() const {
+  const std::lock_guard lock(mutex_);
+  return staging_valid_from_;
+}
+
+WallTime Destination::snapshot_made_at() const {
+  const std::lock_guard lock(mutex_);
+  return snapshot_made_at_;
+}
+
+void Destination::NoteError(const Error& error) {
+  const std::lock_guard lock(mutex_);
+  ++counters_.errors;
+  if (state_ != DestinationState::kFenced) error_ = error;
+}
+
+void Destination::NoteSuccess() {
+  const std::lock_guard lock(mutex_);
+  if (state_ != DestinationState::kFenced) error_.reset();
+}
+
+DestinationStatus Destination::status() const {
+  const std::uint64_t epoch = claim_.epoch();
+  const std::lock_guard lock(mutex_);
+  return {.state = state_,
+          .error = error_,
+          .snapshot_reason = snapshot_need_ ? snapshot_need_->reason : std::string(),
+          .position = position_,
+          .durable = durable_,
+          .epoch = epoch,
+          .file_count = manifest_.file_count(),
+          .total_bytes = manifest_.total_bytes(),
+          .counters = counters_};
+}
+
+}  // namespace runnel::replicate

@@ -1,0 +1,181 @@
+// One replica of one database: what it holds, whose it is, and the writes that change it.
+//
+//             Connect()                     a cut does not follow what is there
+//   kConnecting ------> kReplicating  ------------------------------> kNeedsSnapshot
+//        ^                 |    ^                                          |
+//        |   our name is   |    |  SnapshotStored()                        |
+//        +-- taken, but ---+    +------------------------------------------+
+//            the claim is ours           the claim is another's: kFenced, for good
+//
+//   (1) An L0 object is created, never replaced (where the store can do that): of two writers one
+//       meets the other's object and stops, or starts over from what is there.
+//   (2) Uploads are in the order of txids, one after the other: no gap is ever visible in L0,
+//       except behind a snapshot that holds all that lies before it.
+//   (3) Nothing is listed after Connect(): the manifest is kept by what is written here.
+
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/byte_stream.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "capture/staging.h"
+#include "fs/file_system.h"
+#include "ltx/format.h"
+#include "ltx/merge.h"
+#include "replicate/claim.h"
+#include "replicate/manifest.h"
+#include "replicate/settings.h"
+#include "store/layout.h"
+#include "store/object_store.h"
+
+namespace runnel::replicate {
+
+enum class DestinationState : std::uint8_t { kConnecting, kReplicating, kNeedsSnapshot, kFenced };
+
+std::string_view DestinationStateName(DestinationState state);
+
+// Totals since the start; they only grow.
+struct DestinationCounters {
+  std::uint64_t cuts_uploaded = 0;
+  std::uint64_t files_compacted = 0;  // written at level 1..8
+  std::uint64_t snapshots = 0;
+  std::uint64_t bytes_uploaded = 0;
+  std::uint64_t objects_deleted = 0;
+  std::uint64_t errors = 0;
+};
+
+struct DestinationStatus {
+  DestinationState state = DestinationState::kConnecting;
+  std::optional<Error> error;  // of the last try; kFenced for good
+  std::string snapshot_reason;
+  Txid position{};  // newest txid that can be restored from it
+  Txid durable{};   // newest of our own txids that can be
+  std::uint64_t epoch = 0;
+  std::uint64_t file_count = 0;
+  std::uint64_t total_bytes = 0;
+  DestinationCounters counters;
+};
+
+enum class SnapshotUrgency : std::uint8_t {
+  kSoon,           // a part of the replica is damaged; uploads go on
+  kBlocksUploads,  // the next cut cannot follow what is there
+};
+
+struct SnapshotNeed {
+  SnapshotUrgency urgency = SnapshotUrgency::kSoon;
+  Txid beyond{};  // it has to end after this
+  std::string reason;
+};
+
+// Thread-safe, except that Connect() and UploadCut() are called by one thread at a time.
+class Destination {
+ public:
+  // `target` and what `environment` names outlive it.
+  Destination(DestinationSettings settings, store::ObjectStore& target, store::ReplicaLayout layout,
+              ClaimIdentity identity, const LocalFiles& local, const Environment& environment);
+
+  const DestinationSettings& settings() const { return settings_; }
+  store::ObjectStore& store() const { return store_; }
+  const store::ReplicaLayout& layout() const { return layout_; }
+  Claim& claim() { return claim_; }
+
+  // Takes the claim, lists what is there, and finds out whether `staging` continues it.
+  Result<void> Connect(const capture::Staging& staging);
+
+  // The next cut follows what is there.
+  bool Continues(const ltx::Header& cut) const;
+
+  // Uploads the staged cut. Errors: kFenced, after which the destination is; kAlreadyExists if
+  // another program's object has the name, after which it is kConnecting again.
+  Result<void> UploadCut(Txid txid, const capture::Staging& staging);
+
+  // Merges `inputs` into the object of `range` at `level` (1..9). `timestamp` is the last input's.
+  Result<ltx::Header> PutMerged(Level level, const store::TxidRange& range, WallTime timestamp,
+                                std::span<ByteSource* const> inputs,
+                                std::optional<DatabaseChecksum> snapshot_checksum,
+                                const std::atomic<bool>& stop);
+
+  // Takes files out of the manifest, before they are deleted. kInternal, and nothing happens, if
+  // that would make the newest state unrestorable.
+  Result<void> Retire(std::span<const LeveledFile> files);
+  // Deletes objects that were retired.
+  Result<void> DeleteFiles(std::span<const LeveledFile> files);
+
+  // Before a write that is no fence itself: the claim is still ours, as far as can be known.
+  // A kFenced answer fences the destination.
+  Result<void> EnsureClaimed();
+  // As before a batch of cuts.
+  Result<void> EnsureClaimedForBatch();
+
+  void RequireSnapshot(const SnapshotNeed& need);
+  std::optional<SnapshotNeed> snapshot_need() const;
+
+  // Calls `look` with the manifest, under the lock: it must not call the destination.
+  template <class Look>
+  auto WithManifest(Look&& look) const {
+    const std::lock_guard lock(mutex_);
+    return look(static_cast<const Manifest&>(manifest_));
+  }
+
+  DestinationState state() const;
+  Txid position() const;
+  Txid durable() const;
+  // The first L0 object of this epoch, which is to stay; nothing if there is none yet.
+  std::optional<Txid> epoch_first() const;
+  // Staged cuts from here on are, byte for byte, what the replica has under their txids.
+  Txid staging_valid_from() const;
+  WallTime snapshot_made_at() const;
+
+  void NoteError(const Error& error);
+  void NoteSuccess();
+  DestinationStatus status() const;
+
+ private:
+  // What the newest object says of the database after it.
+  struct Link {
+    bool is_staged = false;  // the staged cut of that txid is the same
+    std::optional<DatabaseChecksum> after;
+  };
+
+  Result<Link> FindLink(const Manifest& manifest, const capture::Staging& staging);
+  Result<bool> IsOurCut(const store::ObjectKey& key, fs::File& file, std::uint64_t size_bytes);
+  Result<void> SettleCollision(Txid txid);
+  Result<void> AcceptOrDropExisting(const store::ObjectKey& key, const ltx::MergeResult& ours);
+  Result<void> WriteCut(const store::ObjectKey& key, WallTime timestamp, fs::File& file,
+                        std::uint64_t size_bytes);
+  Result<void> NoteClaim(Result<void> checked);
+  void Fence(const Error& error);
+  void CutStored(Txid txid, std::uint64_t size_bytes, const ltx::Header& header);
+  void FileStored(Level level, const ReplicaFile& file, const ltx::Header& header);
+  store::PutOptions OptionsFor(WallTime timestamp) const;
+
+  const DestinationSettings settings_;
+  store::ObjectStore& store_;
+  const store::ReplicaLayout layout_;
+  const LocalFiles local_;
+  const Environment environment_;
+  Claim claim_;
+
+  mutable std::mutex mutex_;  // guards what follows; not held during requests
+  DestinationState state_ = DestinationState::kConnecting;
+  Manifest manifest_;
+  Txid position_{};
+  Txid durable_{};
+  Link link_;
+  std::optional<Txid> epoch_first_;
+  Txid staging_valid_from_{1};
+  std::optional<SnapshotNeed> snapshot_need_;
+  WallTime snapshot_made_at_{};
+  std::optional<Error> error_;
+  DestinationCounters counters_;
+};
+
+}  // namespace runnel::replicate
