@@ -1,0 +1,112 @@
+// The replicas of one database: what brings its cuts to all of them, and tells when they are there.
+//
+//   (1) Each destination has its own position and its own troubles; none waits for another.
+//   (2) TXIDs are shared. A destination that is ahead of the local history, or that somebody else
+//       wrote to, makes the next cut a full copy past its newest txid; one that cannot be continued
+//       cut by cut gets a snapshot.
+//   (3) The local history begins (AdoptHistory) once every destination has said what it has, or,
+//       if one does not answer, kSettleWait after the start with those that have.
+//   (4) A cut stays staged until every destination has it, except those that are fenced.
+//   (5) A database at rest makes no request and sets no timer, once all is compacted.
+
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "base/ids.h"
+#include "replicate/claim.h"
+#include "replicate/cut_source.h"
+#include "replicate/destination.h"
+#include "replicate/events.h"
+#include "replicate/maintainer.h"
+#include "replicate/settings.h"
+#include "replicate/snapshotter.h"
+#include "replicate/uploader.h"
+#include "runtime/scheduler.h"
+#include "store/layout.h"
+#include "store/object_store.h"
+
+namespace runnel::replicate {
+
+// Where a replica is to be. The store outlives the set.
+struct DestinationTarget {
+  DestinationSettings settings;
+  store::ObjectStore* store = nullptr;
+  store::ReplicaLayout layout;
+};
+
+// Thread-safe.
+class ReplicaSet final : private DestinationEvents {
+ public:
+  static constexpr std::chrono::seconds kSettleWait{60};
+
+  // `source` and what `environment` names outlive the set.
+  ReplicaSet(std::vector<DestinationTarget> targets, CutSource& source,
+             const ClaimIdentity& identity, const LocalFiles& local,
+             const Environment& environment);
+  ~ReplicaSet() override;
+
+  void Start();
+  // Ends all work, soon but whole: what is not uploaded stays staged. Idempotent.
+  void Stop();
+
+  // A cut became durable on the local disk, or capture's state changed. Cheap.
+  void OnCut();
+
+  // The newest txid that all required destinations hold (all, if none is required).
+  Txid durable_txid() const;
+
+  // Calls `done` once, from a worker thread or before this returns, when durable_txid() has reached
+  // `txid`; uploads do not wait for the sync interval. Returns a number for CancelWait().
+  std::uint64_t WaitDurable(Txid txid, std::function<void()> done);
+  // `done` is not called after this returns, unless a call is going on.
+  void CancelWait(std::uint64_t wait);
+
+  std::vector<DestinationStatus> status() const;
+
+ private:
+  struct Replica {
+    std::unique_ptr<Destination> destination;
+    std::unique_ptr<Uploader> uploader;
+    std::unique_ptr<Maintainer> maintainer;
+    std::optional<Txid> reported;  // its newest txid when it connected; guarded by mutex_
+    runtime::JobHandle upload_job;
+    runtime::JobHandle maintain_job;
+  };
+
+  struct Wait {
+    Txid txid;
+    std::function<void()> done;
+  };
+
+  Result<std::optional<MonotonicTime>> OnConnected(Destination& destination, Txid newest) override;
+  void OnStored(Destination& destination) override;
+  void OnSnapshotNeeded() override;
+
+  Replica& ReplicaOf(const Destination& destination);
+  std::optional<Txid> SettledNewest(MonotonicTime now) const;
+  void ReleaseStaged();
+  Txid NeededFrom(const Replica& replica) const;
+  void AnswerWaits();
+
+  CutSource& source_;
+  const Environment environment_;
+  std::vector<std::unique_ptr<Replica>> replicas_;
+  std::unique_ptr<Snapshotter> snapshotter_;
+
+  mutable std::mutex mutex_;  // guards what follows, and Replica::reported
+  MonotonicTime settle_until_{};
+  std::uint64_t next_wait_ = 1;
+  std::map<std::uint64_t, Wait> waits_;
+  Txid released_{};
+
+  runtime::JobHandle snapshot_job_;  // last: stopped first
+};
+
+}  // namespace runnel::replicate

@@ -1,0 +1,189 @@
+#include "replicate/snapshotter.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "replicate/merge_inputs.h"
+#include "replicate/schedule.h"
+
+namespace runnel::replicate {
+namespace {
+
+constexpr std::uint64_t kScanBytesPerRun = std::uint64_t{4} << 20;
+constexpr std::chrono::hours kWaitMax{24};
+
+void Earlier(std::optional<MonotonicTime>& next, MonotonicTime candidate) {
+  next = std::min(next.value_or(candidate), candidate);
+}
+
+}  // namespace
+
+Snapshotter::Snapshotter(std::vector<Destination*> destinations, CutSource& source,
+                         DestinationEvents& events, const LocalFiles& local,
+                         const Environment& environment)
+    : source_(source),
+      events_(events),
+      local_(local),
+      environment_(environment),
+      errors_(environment.log, environment.clock),
+      backoff_(std::chrono::seconds(1)) {
+  for (Destination* destination : destinations) {
+    targets_.push_back({destination, Backoff(std::chrono::seconds(1))});
+  }
+}
+
+std::optional<MonotonicTime> Snapshotter::Run() {
+  const MonotonicTime now = environment_.clock.MonotonicNow();
+  if (const auto until = backoff_.until(); until && now < *until) return until;
+  auto next = Step(now);
+  if (next) {
+    backoff_.Succeeded();
+    return *next;
+  }
+  Reset();
+  if (next.error().code() == Errc::kCancelled) return std::nullopt;
+  errors_.Log(next.error().code() == Errc::kBusy ? LogLevel::kDebug : LogLevel::kWarn,
+              "snapshot failed, trying again", "folder", local_.spool_folder.string(),
+              next.error());
+  return backoff_.Failed(now, environment_.random);
+}
+
+void Snapshotter::Reset() {
+  phase_ = Phase::kIdle;
+  chosen_.clear();
+  maker_.reset();
+}
+
+Result<Snapshotter::WakeTime> Snapshotter::Step(MonotonicTime now) {
+  switch (phase_) {
+    case Phase::kIdle: return Choose(now);
+    case Phase::kScanning: {
+      RUNNEL_TRY(const bool more, maker_->Scan(kScanBytesPerRun));
+      if (!more) phase_ = Phase::kAwaitingCut;
+      return now;
+    }
+    case Phase::kAwaitingCut: {
+      RUNNEL_TRY(const bool there, maker_->AwaitCut());
+      if (!there) return std::nullopt;
+      RUNNEL_TRY_VOID(maker_->Condense(stop_));
+      phase_ = Phase::kStoring;
+      return now;
+    }
+    case Phase::kStoring: return StoreNext(now);
+  }
+  std::unreachable();
+}
+
+bool Snapshotter::IsDue(Target& target, MonotonicTime now, WakeTime& next) const {
+  const Destination& destination = *target.destination;
+  const DestinationState state = destination.state();
+  if (state == DestinationState::kConnecting || state == DestinationState::kFenced) return false;
+  const auto newest = source_.staging().newest();
+  if (!newest) return false;
+  if (const auto until = target.backoff.until(); until && now < *until) {
+    Earlier(next, *until);
+    return false;
+  }
+  if (const auto need = destination.snapshot_need()) return newest->txid > need->beyond;
+  const WallTime made_at = destination.snapshot_made_at();
+  const auto due = destination.WithManifest([&](const Manifest& manifest) {
+    return SnapshotDue(manifest, destination.settings().snapshot_interval, made_at);
+  });
+  if (!due) return false;
+  const WallTime wall = environment_.clock.Now();
+  if (*due <= wall) return true;
+  Earlier(next, now + std::min<std::chrono::nanoseconds>(*due - wall, kWaitMax));
+  return false;
+}
+
+Result<Snapshotter::WakeTime> Snapshotter::Choose(MonotonicTime now) {
+  WakeTime next;
+  for (Target& target : targets_) {
+    if (IsDue(target, now, next)) chosen_.push_back(&target);
+  }
+  if (chosen_.empty()) return next;
+  RUNNEL_TRY_VOID(BeginChosen());
+  return now;
+}
+
+// The first cut that a destination lacks, if it has every page and is not to be had any other way.
+std::optional<Txid> Snapshotter::FindFullCopy(const Destination& destination) const {
+  const auto need = destination.snapshot_need();
+  if (!need || need->urgency != SnapshotUrgency::kBlocksUploads) return std::nullopt;
+  const auto staged = source_.staging().files();
+  const auto first = std::ranges::upper_bound(staged, need->beyond, {}, &capture::StagedCut::txid);
+  if (first == staged.end()) return std::nullopt;
+  const auto summary = source_.staging().Summary(first->txid);
+  if (!summary || !summary->header.chain) return std::nullopt;
+  if (summary->header.chain->before != DatabaseChecksum{0}) return std::nullopt;
+  return first->txid;
+}
+
+Result<void> Snapshotter::BeginChosen() {
+  if (const auto full_copy = FindFullCopy(*chosen_.front()->destination)) {
+    chosen_.resize(1);
+    RUNNEL_TRY(maker_, SnapshotMaker::FromFullCopy(source_, *full_copy, local_, environment_));
+    phase_ = Phase::kAwaitingCut;
+    return {};
+  }
+  auto maker = SnapshotMaker::Begin(source_, local_, environment_);
+  if (maker) {
+    maker_ = *std::move(maker);
+    phase_ = Phase::kScanning;
+    return {};
+  }
+  if (maker.error().code() != Errc::kNoSpace) return Fail(std::move(maker).error());
+  errors_.Log(LogLevel::kWarn, "no room for a scan: snapshots are merged from the replica itself",
+              "folder", local_.spool_folder.string(), maker.error());
+  // A replica that is damaged or not ours cannot be merged from itself.
+  std::erase_if(chosen_, [](const Target* target) {
+    return target->destination->snapshot_need().has_value();
+  });
+  if (chosen_.empty()) return Fail(std::move(maker).error());
+  phase_ = Phase::kStoring;
+  return {};
+}
+
+Result<Snapshotter::WakeTime> Snapshotter::StoreNext(MonotonicTime now) {
+  if (chosen_.empty()) {
+    Reset();
+    return now;
+  }
+  Target& target = *chosen_.back();
+  chosen_.pop_back();
+  Destination& destination = *target.destination;
+  auto stored = destination.EnsureClaimed();
+  if (stored) {
+    stored = maker_ ? maker_->Store(destination, stop_) : SnapshotFromStore(destination);
+  }
+  if (stored) {
+    target.backoff.Succeeded();
+    events_.OnStored(destination);
+  } else if (stored.error().code() == Errc::kCancelled) {
+    return Fail(std::move(stored).error());
+  } else if (stored.error().code() != Errc::kFenced) {
+    TargetFailed(target, stored.error(), now);
+  }
+  return now;
+}
+
+Result<void> Snapshotter::SnapshotFromStore(Destination& destination) {
+  const auto path = destination.WithManifest(
+      [](const Manifest& manifest) { return manifest.PathTo(Txid{~std::uint64_t{0}}); });
+  if (path.empty()) return Fail(Errc::kCorruption, "nothing can be restored from the replica");
+  RUNNEL_TRY(const ltx::Header last, ReadHeaderOf(destination, path.back(), source_.staging()));
+  RUNNEL_TRY(const MergeInputs inputs, MergeInputs::Open(destination, path, source_.staging()));
+  RUNNEL_TRY_VOID(destination.PutMerged(kLevelSnapshot,
+                                        {.min = Txid{1}, .max = path.back().file.range.max},
+                                        last.timestamp, inputs.sources(), std::nullopt, stop_));
+  return {};
+}
+
+void Snapshotter::TargetFailed(Target& target, const Error& error, MonotonicTime now) {
+  target.destination->NoteError(error);
+  errors_.Log(LogLevel::kWarn, "snapshot failed, trying again", "destination",
+              target.destination->settings().name, error);
+  (void)target.backoff.Failed(now, environment_.random);
+}
+
+}  // namespace runnel::replicate
