@@ -38,6 +38,7 @@ Options ParseOptions(int argc, char** argv, CLI::App& app) {
   app.add_flag("--immutable", options.immutable,
                "Touch nothing: no locks, no -wal, no -shm (for a copy at rest)");
   app.add_flag("--json", options.json, "One JSON object instead of key=value lines");
+  app.set_version_flag("--version", sqlite3_libversion(), "The version of its SQLite");
   app.parse(argc, argv);
   return options;
 }

@@ -79,6 +79,7 @@ Options ParseOptions(int argc, char** argv, CLI::App& app) {
                  "Where commits are written down: a file to append to, or - for standard output");
   app.add_flag("--ready", options.ready, "Print `ready` once the database is open");
   app.add_flag("--json", options.json, "The summary at the end as one JSON object");
+  app.set_version_flag("--version", sqlite3_libversion(), "The version of its SQLite");
   app.parse(argc, argv);
   if (!ParseChaos(options.chaos, workload.chaos)) {
     throw CLI::ValidationError("--chaos", "unknown name in " + options.chaos);
