@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-#include "replicate/testing.h"
+#include "testing/replica_world.h"
 
 namespace runnel::replicate {
 namespace {

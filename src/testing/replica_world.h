@@ -1,4 +1,4 @@
-// A world for the tests of this folder: a model of a database that makes real cuts in a real
+// A world for tests of replication: a model of a database that makes real cuts in a real
 // staging, stores, a clock and a scheduler stepped by hand, and a restore to compare with.
 
 #pragma once
