@@ -16,7 +16,7 @@ constexpr std::array<std::string_view, 16> kHarmlessParameters = {
 
 // An endpoint may itself be a URL with a password, plain or percent-encoded.
 bool MayHoldUserinfo(std::string_view value) {
-  return value.find('@') != value.npos || value.find("%40") != value.npos;
+  return value.contains('@') || value.contains("%40");
 }
 
 std::string RedactQuery(std::string_view query) {
@@ -62,7 +62,7 @@ std::string RedactUrl(std::string_view url) {
   if (scheme_end != url.npos) {
     out = url.substr(0, scheme_end + 3);
     url.remove_prefix(scheme_end + 3);
-  } else if (url.substr(0, url.find('/')).find(':') == url.npos || UserinfoEnd(url) == url.npos) {
+  } else if (!url.substr(0, url.find('/')).contains(':') || UserinfoEnd(url) == url.npos) {
     return std::string(url);  // a path; "user:password@host" is none
   }
   const std::size_t tail = std::min(url.find_first_of("?#"), url.size());
@@ -70,8 +70,7 @@ std::string RedactUrl(std::string_view url) {
   std::size_t at = UserinfoEnd(url.substr(0, tail));
   std::string_view place = url.substr(0, tail);
   std::string_view rest = url.substr(tail);
-  if (at == place.npos && place.find('/') == place.npos && place.find(':') != place.npos &&
-      rest.find('@') != rest.npos) {
+  if (at == place.npos && !place.contains('/') && place.contains(':') && rest.contains('@')) {
     at = url.rfind('@');
     place = url.substr(0, std::min(url.find_first_of("?#", at), url.size()));
     rest = url.substr(place.size());
