@@ -79,7 +79,7 @@ struct DatabaseStatus {
   std::uint64_t staged_bytes = 0;
 };
 
-// Told from worker threads, without any lock of the database held. Must return soon.
+// Told from worker threads; may call the database. Must return soon.
 class DatabaseObserver {
  public:
   virtual ~DatabaseObserver() = default;

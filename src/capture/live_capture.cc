@@ -39,9 +39,16 @@ std::optional<MonotonicTime> Earlier(std::optional<MonotonicTime> a,
 }  // namespace
 
 std::optional<MonotonicTime> LiveDatabase::RunCapture() {
-  std::lock_guard lock(mutex_);
-  const MonotonicTime now = environment_.clock.MonotonicNow();
-  return CaptureOnce(now);
+  std::optional<MonotonicTime> next;
+  bool changed = false;
+  {
+    std::lock_guard lock(mutex_);
+    const DatabaseState before = state_;
+    next = CaptureOnce(environment_.clock.MonotonicNow());
+    changed = state_ != before;
+  }
+  if (changed) observer_.OnStatus();
+  return next;
 }
 
 std::optional<MonotonicTime> LiveDatabase::CaptureOnce(MonotonicTime now) {

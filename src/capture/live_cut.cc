@@ -190,6 +190,7 @@ Result<std::optional<MonotonicTime>> LiveDatabase::RepairStep() {
   RUNNEL_TRY(const bool more, repair_->Step(kRepairStepBytes));
   if (more) return environment_.clock.MonotonicNow();
   RUNNEL_TRY_VOID(FinishRepair());
+  observer_.OnStatus();
   std::lock_guard lock(mutex_);
   if (pending_repair_) return environment_.clock.MonotonicNow();
   return std::nullopt;
