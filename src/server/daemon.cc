@@ -1,0 +1,129 @@
+#include "server/daemon.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <utility>
+
+#include "fs/file_operations.h"
+#include "fs/file_system_kind.h"
+#include "sqlite/environment_check.h"
+#include "sqlite/wal_index.h"
+
+namespace runnel::server {
+namespace {
+
+std::string HostName() {
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0) return "unknown";
+  return name.data();
+}
+
+// Changes at each boot: tells a daemon that was killed from one that runs on.
+std::string BootId(fs::FileSystem& fs) {
+  auto id = fs::ReadFile(fs, "/proc/sys/kernel/random/boot_id", 128);
+  if (!id) return "unknown";
+  std::string text(AsText(*id));
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
+}
+
+}  // namespace
+
+Daemon::Daemon(DaemonOptions options, const World& world)
+    : options_(std::move(options)),
+      world_(world),
+      registry_(world.fs),
+      shared_{.fs = world.fs,
+              .registry = registry_,
+              .clock = world.clock,
+              .random = world.random,
+              .log = world.log,
+              .scheduler = world.scheduler,
+              .host = HostName(),
+              .boot_id = BootId(world.fs)},
+      router_(std::make_unique<WatchRouter>(world.watcher, world.log)) {}
+
+Daemon::~Daemon() {
+  for (const auto& database : databases_) router_->Remove(database->path());
+}
+
+Result<void> Daemon::SelfTest() {
+  RUNNEL_TRY_VOID(sqlite::CheckSqliteBuild());
+  const fs::Path folder = std::filesystem::temp_directory_path();
+  return sqlite::SelfTestWalIndexLayout(world_.fs, folder);
+}
+
+// Where locks or shared memory do not work, nothing fails: commits are lost in silence.
+Result<void> Daemon::CheckPlace(const fs::Path& database) {
+  const fs::Path folder = database.parent_path();
+  if (std::ranges::find(checked_folders_, folder) != checked_folders_.end()) return {};
+  auto kind = fs::FindFileSystemKind(folder);
+  if (!kind) {
+    // Made later: then it is too late to refuse, but capture reports what it meets.
+    if (kind.error().code() == Errc::kNotFound) return {};
+    return Fail(std::move(kind).error());
+  }
+  const bool allowed = kind->file_system_class == fs::FileSystemClass::kLocal ||
+                       std::ranges::find(options_.allowed_file_systems, kind->name) !=
+                           options_.allowed_file_systems.end();
+  if (!allowed) {
+    return Fail(Errc::kUnsupported,
+                fmt::format("{} lies on a file system of kind {}, where SQLite's shared memory is "
+                            "not shared with other machines and changes are not told: commits "
+                            "would be lost in silence. Move it to a local disk, or allow it with "
+                            "allow-filesystem: [{}] if only this machine writes to it",
+                            database.string(), kind->name, kind->name));
+  }
+  RUNNEL_TRY_VOID(sqlite::CheckLocksAndSharedMemory(folder));
+  checked_folders_.push_back(folder);
+  return {};
+}
+
+Result<void> Daemon::Add(DatabaseSpec spec) {
+  // SQLite puts the WAL beside the real file; that is the folder to watch.
+  std::error_code unresolved;
+  const fs::Path real = std::filesystem::weakly_canonical(spec.capture.database, unresolved);
+  if (!unresolved) spec.capture.database = real;
+  const fs::Path path = spec.capture.database;
+  const bool known = std::ranges::any_of(
+      databases_, [&](const auto& database) { return database->path() == path; });
+  if (known) {
+    return Fail(Errc::kAlreadyExists, fmt::format("{} is configured twice", path.string()));
+  }
+  RUNNEL_TRY_VOID(CheckPlace(path));
+  auto database = std::make_unique<ManagedDatabase>(std::move(spec), shared_);
+  RUNNEL_TRY_VOID(database->Start());
+  capture::Database& target = database->database();
+  router_->Add(path, {.written = [&target] { target.NotifyWritten(); },
+                      .moved = [&target] { target.NotifyMoved(); }});
+  databases_.push_back(std::move(database));
+  return {};
+}
+
+Result<void> Daemon::SyncAll(std::chrono::milliseconds timeout) {
+  const MonotonicTime deadline = world_.clock.MonotonicNow() + timeout;
+  for (const auto& database : databases_) database->BeginFinalSync();
+  Result<void> outcome;
+  for (const auto& database : databases_) {
+    auto synced = database->AwaitFinalSync(deadline);
+    if (!synced && outcome) outcome = std::move(synced);
+  }
+  return outcome;
+}
+
+Result<void> Daemon::Stop() {
+  Result<void> outcome = SyncAll(options_.final_sync_timeout);
+  for (const auto& database : databases_) {
+    router_->Remove(database->path());
+    auto stopped = database->Stop();
+    if (!stopped && outcome) outcome = std::move(stopped);
+  }
+  databases_.clear();
+  return outcome;
+}
+
+}  // namespace runnel::server

@@ -1,0 +1,73 @@
+// The daemon: every database it keeps copies of, and what they share.
+
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/result.h"
+#include "fs/directory_watch.h"
+#include "fs/file_system.h"
+#include "runtime/scheduler.h"
+#include "server/managed_database.h"
+#include "server/watch_router.h"
+#include "sqlite/open_registry.h"
+
+namespace runnel::server {
+
+struct DaemonOptions {
+  // File systems, by name, that databases may lie on beside the local ones (design decision D17).
+  std::vector<std::string> allowed_file_systems;
+  // How long Stop() waits for the newest commits to reach the replicas.
+  std::chrono::milliseconds final_sync_timeout = std::chrono::seconds(30);
+};
+
+// What a daemon is built on. All of it outlives the daemon.
+struct World {
+  fs::FileSystem& fs;
+  fs::DirectoryWatcher& watcher;
+  Clock& clock;
+  Random& random;
+  Logger& log;
+  runtime::Scheduler& scheduler;
+};
+
+// Not thread-safe; its databases work on threads of the scheduler.
+class Daemon {
+ public:
+  Daemon(DaemonOptions options, const World& world);
+  ~Daemon();
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  // Proves that this build and this machine can be trusted with a database, before one is opened.
+  Result<void> SelfTest();
+
+  // kAlreadyExists if it is kept already; kUnsupported if it lies where it cannot be captured
+  // safely.
+  Result<void> Add(DatabaseSpec spec);
+
+  // A last cut and upload of all, then ends all work. The first error, after all were tried.
+  Result<void> Stop();
+
+  // Cuts and uploads what is committed by now, and waits for it.
+  Result<void> SyncAll(std::chrono::milliseconds timeout);
+
+  std::size_t database_count() const { return databases_.size(); }
+
+ private:
+  Result<void> CheckPlace(const fs::Path& database);
+
+  const DaemonOptions options_;
+  const World world_;
+  sqlite::OpenRegistry registry_;
+  const Shared shared_;
+  std::unique_ptr<WatchRouter> router_;
+  std::vector<fs::Path> checked_folders_;
+  std::vector<std::unique_ptr<ManagedDatabase>> databases_;
+};
+
+}  // namespace runnel::server

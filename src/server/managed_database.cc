@@ -1,0 +1,127 @@
+#include "server/managed_database.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <utility>
+
+#include "store/file_store.h"
+
+namespace runnel::server {
+namespace {
+
+// Who may read a database may read its copy, and nobody else.
+store::FileStoreOptions OwnershipLike(fs::FileSystem& fs, const fs::Path& database) {
+  store::FileStoreOptions options;
+  if (auto file = fs.Stat(database)) options.file = file->ownership;
+  if (auto folder = fs.Stat(database.parent_path())) options.directory = folder->ownership;
+  return options;
+}
+
+}  // namespace
+
+ManagedDatabase::ManagedDatabase(DatabaseSpec spec, const Shared& shared)
+    : spec_(std::move(spec)),
+      shared_(shared),
+      database_(
+          std::make_unique<capture::Database>(spec_.capture,
+                                              capture::Environment{.fs = shared.fs,
+                                                                   .registry = shared.registry,
+                                                                   .clock = shared.clock,
+                                                                   .log = shared.log,
+                                                                   .scheduler = shared.scheduler},
+                                              static_cast<capture::DatabaseObserver&>(*this))),
+      source_(std::make_unique<replicate::CaptureSource>(*database_)) {}
+
+ManagedDatabase::~ManagedDatabase() {
+  if (replicas_) replicas_->Stop();
+}
+
+Result<void> ManagedDatabase::Start() {
+  RUNNEL_TRY_VOID(database_->Start());
+  const store::FileStoreOptions ownership = OwnershipLike(shared_.fs, path());
+  std::vector<replicate::DestinationTarget> targets;
+  for (const ReplicaSpec& replica : spec_.replicas) {
+    stores_.push_back(std::make_unique<store::FileStore>(shared_.fs, replica.folder, ownership,
+                                                         shared_.clock, shared_.random));
+    targets.push_back({.settings = replica.settings,
+                       .store = stores_.back().get(),
+                       .layout = store::ReplicaLayout(store::LayoutKind::kTree, "")});
+  }
+  replicas_ = std::make_unique<replicate::ReplicaSet>(
+      std::move(targets), *source_,
+      replicate::ClaimIdentity{
+          .host = shared_.host, .boot_id = shared_.boot_id, .database = path().string()},
+      replicate::LocalFiles{.spool_folder = spec_.capture.state_folder / "runnel",
+                            .ownership = ownership.file,
+                            .encoding = spec_.capture.encoding},
+      replicate::Environment{.fs = shared_.fs,
+                             .clock = shared_.clock,
+                             .random = shared_.random,
+                             .log = shared_.log,
+                             .scheduler = shared_.scheduler});
+  replicas_->Start();
+  started_.store(true, std::memory_order_release);
+  replicas_->OnCut();  // what was cut meanwhile
+  return {};
+}
+
+void ManagedDatabase::BeginFinalSync() {
+  auto txid = database_->RequestCut();
+  {
+    std::lock_guard lock(mutex_);
+    final_txid_ = txid;
+  }
+  if (!txid) return;
+  replicas_->WaitDurable(*txid, [this] {
+    std::lock_guard lock(mutex_);
+    final_is_durable_ = true;
+    synced_.notify_all();
+  });
+}
+
+Result<void> ManagedDatabase::AwaitFinalSync(MonotonicTime deadline) {
+  std::unique_lock lock(mutex_);
+  while (!final_is_durable_) {
+    if (!final_txid_ && final_txid_.error().code() == Errc::kNotFound) return {};  // no database
+    const MonotonicTime now = shared_.clock.MonotonicNow();
+    if (now >= deadline) return Fail(LateError());
+    const std::uint64_t seen = changes_;
+    synced_.wait_for(lock, deadline - now, [&] { return final_is_durable_ || changes_ != seen; });
+    if (final_txid_ || changes_ == seen) continue;
+    // Capture had not begun, or was at a loss; its state has changed.
+    lock.unlock();
+    BeginFinalSync();
+    lock.lock();
+  }
+  return {};
+}
+
+Error ManagedDatabase::LateError() const {
+  if (!final_txid_) return final_txid_.error().Context(path().string());
+  return {Errc::kTimedOut,
+          fmt::format("{}: the newest commits (txid {}) did not reach every replica in time; they "
+                      "are staged and go there at the next start",
+                      path().string(), FormatTxid(*final_txid_))};
+}
+
+Result<void> ManagedDatabase::Stop() {
+  if (replicas_) replicas_->Stop();
+  return database_->Stop();
+}
+
+void ManagedDatabase::OnCut(Txid newest) {
+  (void)newest;
+  NoteChange();
+}
+
+void ManagedDatabase::OnStatus() { NoteChange(); }
+
+void ManagedDatabase::NoteChange() {
+  if (started_.load(std::memory_order_acquire)) replicas_->OnCut();
+  std::lock_guard lock(mutex_);
+  ++changes_;
+  synced_.notify_all();
+}
+
+}  // namespace runnel::server

@@ -1,0 +1,85 @@
+// One database of a daemon: its capture, its replicas, and the stores that they lie in.
+
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/result.h"
+#include "capture/database.h"
+#include "fs/file_system.h"
+#include "replicate/capture_source.h"
+#include "replicate/replica_set.h"
+#include "replicate/settings.h"
+#include "store/object_store.h"
+
+namespace runnel::server {
+
+// A replica in a folder.
+struct ReplicaSpec {
+  replicate::DestinationSettings settings;
+  fs::Path folder;
+};
+
+struct DatabaseSpec {
+  capture::DatabaseOptions capture;
+  std::vector<ReplicaSpec> replicas;
+};
+
+// What every database of a daemon shares. All of it outlives them.
+struct Shared {
+  fs::FileSystem& fs;
+  sqlite::OpenRegistry& registry;
+  Clock& clock;
+  Random& random;
+  Logger& log;
+  runtime::Scheduler& scheduler;
+  std::string host;
+  std::string boot_id;
+};
+
+class ManagedDatabase final : private capture::DatabaseObserver {
+ public:
+  ManagedDatabase(DatabaseSpec spec, const Shared& shared);
+  ~ManagedDatabase() override;
+
+  Result<void> Start();
+
+  // Cuts what is committed by now and hurries it to the replicas. Returns at once.
+  void BeginFinalSync();
+  // Waits for what BeginFinalSync() began; kTimedOut past `deadline`, or the error that kept it
+  // from being cut.
+  Result<void> AwaitFinalSync(MonotonicTime deadline);
+
+  // Ends all work on the database.
+  Result<void> Stop();
+
+  const fs::Path& path() const { return spec_.capture.database; }
+  capture::Database& database() { return *database_; }
+  replicate::ReplicaSet& replicas() { return *replicas_; }
+
+ private:
+  void OnCut(Txid newest) override;
+  void OnStatus() override;
+  void NoteChange();
+  Error LateError() const;
+
+  const DatabaseSpec spec_;
+  const Shared& shared_;
+  std::unique_ptr<capture::Database> database_;
+  std::unique_ptr<replicate::CaptureSource> source_;
+  std::vector<std::unique_ptr<store::ObjectStore>> stores_;
+  std::unique_ptr<replicate::ReplicaSet> replicas_;
+  std::atomic<bool> started_ = false;  // replicas_ is there
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable synced_;
+  Result<Txid> final_txid_ = Txid{};
+  bool final_is_durable_ = false;
+  std::uint64_t changes_ = 0;  // of capture's state
+};
+
+}  // namespace runnel::server

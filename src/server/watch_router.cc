@@ -1,0 +1,162 @@
+#include "server/watch_router.h"
+
+#include <utility>
+
+namespace runnel::server {
+namespace {
+
+// How long until a directory that does not exist is looked for again.
+constexpr std::chrono::milliseconds kRetryMissing{5000};
+
+constexpr std::string_view kWalSuffix = "-wal";
+constexpr std::string_view kShmSuffix = "-shm";
+
+enum class FileRole : std::uint8_t { kDatabase, kWal, kShm };
+
+struct Named {
+  std::string database;
+  FileRole role;
+};
+
+// The database that a file name belongs to, if it is one of the three that SQLite makes.
+Named Classify(const std::string& name) {
+  const std::string_view view = name;
+  if (view.ends_with(kWalSuffix)) {
+    return {.database = name.substr(0, name.size() - kWalSuffix.size()), .role = FileRole::kWal};
+  }
+  if (view.ends_with(kShmSuffix)) {
+    return {.database = name.substr(0, name.size() - kShmSuffix.size()), .role = FileRole::kShm};
+  }
+  return {.database = name, .role = FileRole::kDatabase};
+}
+
+void Tell(const WatchTarget& target, fs::WatchEventKind kind) {
+  switch (kind) {
+    case fs::WatchEventKind::kModified: target.written(); return;
+    case fs::WatchEventKind::kAttribute: return;
+    default:
+      target.moved();
+      target.written();
+      return;
+  }
+}
+
+}  // namespace
+
+WatchRouter::WatchRouter(fs::DirectoryWatcher& watcher, Logger& log)
+    : watcher_(watcher), log_(log), thread_([this] { Run(); }) {}
+
+WatchRouter::~WatchRouter() {
+  {
+    std::lock_guard lock(mutex_);
+    RUNNEL_CHECK(directories_.empty());
+    stopping_ = true;
+  }
+  watcher_.Interrupt();
+  thread_.join();
+}
+
+void WatchRouter::Add(const fs::Path& database, WatchTarget target) {
+  std::lock_guard lock(mutex_);
+  const fs::Path path = database.parent_path();
+  auto [at, is_new] = directories_.try_emplace(path);
+  at->second.databases.insert_or_assign(database.filename().string(), std::move(target));
+  if (!is_new) return;
+  ++missing_;
+  WatchDirectory(path, at->second);
+  if (missing_ > 0) watcher_.Interrupt();  // the thread has to wait with a limit now
+}
+
+void WatchRouter::Remove(const fs::Path& database) {
+  std::lock_guard lock(mutex_);
+  const auto at = directories_.find(database.parent_path());
+  if (at == directories_.end()) return;
+  at->second.databases.erase(database.filename().string());
+  if (!at->second.databases.empty()) return;
+  if (at->second.watch) {
+    watcher_.Remove(*at->second.watch);
+    by_watch_.erase(static_cast<std::uint64_t>(*at->second.watch));
+  } else {
+    --missing_;
+  }
+  directories_.erase(at);
+}
+
+void WatchRouter::WatchDirectory(const fs::Path& path, Directory& directory) {
+  auto watch = watcher_.Add(path);
+  if (!watch) {
+    if (watch.error().code() != Errc::kNotFound) {
+      log_.Warn("cannot watch a directory; changes are found by a slow sweep",
+                {{"path", path.string()}, {"error", watch.error()}});
+    }
+    return;
+  }
+  directory.watch = *watch;
+  by_watch_[static_cast<std::uint64_t>(*watch)] = path;
+  --missing_;
+}
+
+void WatchRouter::Run() {
+  for (;;) {
+    std::optional<std::chrono::milliseconds> timeout;
+    {
+      std::lock_guard lock(mutex_);
+      if (stopping_) return;
+      if (missing_ > 0) timeout = kRetryMissing;
+    }
+    auto events = watcher_.Wait(timeout);
+    std::lock_guard lock(mutex_);
+    if (!events) {
+      log_.Error("cannot wait for changes of files; they are found by a slow sweep",
+                 {{"error", events.error()}});
+      return;
+    }
+    for (const fs::WatchEvent& event : *events) Dispatch(event);
+    if (missing_ > 0) RetryMissing();
+  }
+}
+
+void WatchRouter::Dispatch(const fs::WatchEvent& event) {
+  if (event.kind == fs::WatchEventKind::kOverflow) {
+    for (auto& [path, directory] : directories_) TellAll(directory);
+    return;
+  }
+  const auto named = by_watch_.find(static_cast<std::uint64_t>(event.watch));
+  if (named == by_watch_.end()) return;
+  const auto at = directories_.find(named->second);
+  if (at == directories_.end()) return;
+  if (event.kind == fs::WatchEventKind::kGone) {
+    by_watch_.erase(named);
+    at->second.watch.reset();
+    ++missing_;
+    TellAll(at->second);
+    return;
+  }
+  const Named file = Classify(event.name);
+  const auto target = at->second.databases.find(file.database);
+  if (target != at->second.databases.end()) {
+    // The -shm changes through maps, which are not told; a write(2) to it means nothing.
+    if (file.role == FileRole::kShm && event.kind == fs::WatchEventKind::kModified) return;
+    Tell(target->second, event.kind);
+  } else if (const auto whole = at->second.databases.find(event.name);
+             whole != at->second.databases.end()) {
+    Tell(whole->second, event.kind);  // a database whose own name ends in -wal or -shm
+  }
+}
+
+void WatchRouter::RetryMissing() {
+  for (auto& [path, directory] : directories_) {
+    if (directory.watch) continue;
+    WatchDirectory(path, directory);
+    if (directory.watch) TellAll(directory);
+  }
+}
+
+void WatchRouter::TellAll(Directory& directory) {
+  for (auto& [name, target] : directory.databases) {
+    target.moved();
+    target.written();
+  }
+}
+
+}  // namespace runnel::server

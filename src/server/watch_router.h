@@ -1,0 +1,68 @@
+// Brings what happens in directories to the databases that lie in them.
+//
+// A database is watched through its directory: one watch serves all databases of a folder, and a
+// database that does not exist yet is seen when it appears. One thread waits for events.
+
+#pragma once
+
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <unordered_map>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "fs/directory_watch.h"
+#include "fs/file_system.h"
+
+namespace runnel::server {
+
+// What a database is told. Called on the router's thread; must return soon.
+struct WatchTarget {
+  std::function<void()> written;  // its file or its WAL
+  std::function<void()> moved;    // one of its files was made, removed or renamed
+};
+
+class WatchRouter {
+ public:
+  // `watcher` and `log` outlive the router.
+  WatchRouter(fs::DirectoryWatcher& watcher, Logger& log);
+  ~WatchRouter();  // no database is watched any more
+  WatchRouter(const WatchRouter&) = delete;
+  WatchRouter& operator=(const WatchRouter&) = delete;
+
+  // `database` is the file's real path, without symbolic links. A directory that does not exist is
+  // looked for again from time to time.
+  void Add(const fs::Path& database, WatchTarget target);
+
+  // Nothing is told about `database` when this returns.
+  void Remove(const fs::Path& database);
+
+ private:
+  struct Directory {
+    std::optional<fs::WatchId> watch;
+    std::unordered_map<std::string, WatchTarget> databases;  // by file name
+  };
+
+  void Run();
+  void Dispatch(const fs::WatchEvent& event);
+  void WatchDirectory(const fs::Path& path, Directory& directory);
+  void RetryMissing();
+  void TellAll(Directory& directory);
+
+  fs::DirectoryWatcher& watcher_;
+  Logger& log_;
+
+  std::mutex mutex_;  // guards what follows; held while a target is told
+  std::map<fs::Path, Directory> directories_;
+  std::unordered_map<std::uint64_t, fs::Path> by_watch_;
+  std::size_t missing_ = 0;  // directories without a watch
+  bool stopping_ = false;
+
+  std::thread thread_;
+};
+
+}  // namespace runnel::server
