@@ -1,0 +1,143 @@
+#include "cli/replica_source.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "config/diagnostic.h"
+#include "config/parse_config.h"
+#include "fs/file_operations.h"
+#include "store/file_store.h"
+
+namespace runnel::cli {
+namespace {
+
+constexpr std::string_view kDefaultConfig = "/etc/litestream.yml";
+constexpr std::size_t kConfigSizeMax = std::size_t{16} << 20;
+constexpr std::string_view kFileScheme = "file://";
+
+std::string Lookup(const config::Environment& environment, std::string_view name) {
+  const auto found = environment.find(name);
+  return found == environment.end() ? "" : found->second;
+}
+
+std::string ConfigPath(const Process& process, const ConfigFlags& flags) {
+  if (!flags.path.empty()) return flags.path;
+  const std::string from_environment = Lookup(process.environment, "LITESTREAM_CONFIG");
+  return from_environment.empty() ? std::string(kDefaultConfig) : from_environment;
+}
+
+}  // namespace
+
+void ConfigFlags::AddTo(FlagSet& flags) {
+  flags.Text("config", path, "PATH",
+             "the configuration file; LITESTREAM_CONFIG, else /etc/litestream.yml");
+  flags.Toggle("no-expand-env", no_expand_env, "take $NAME in the configuration as it is written");
+}
+
+Result<config::Config> LoadConfig(Process& process, const ConfigFlags& flags) {
+  const std::string path = ConfigPath(process, flags);
+  auto text = fs::ReadFile(process.fs, path, kConfigSizeMax);
+  if (!text) {
+    if (text.error().code() != Errc::kNotFound) return Fail(std::move(text).error());
+    return Fail(Errc::kNotFound,
+                fmt::format("there is no configuration file {}: make one, name one with -config, "
+                            "or give database and replica on the command line",
+                            path));
+  }
+  config::ParsedConfig parsed =
+      config::ParseConfig(AsText(*text), {.expansion = flags.no_expand_env == Switch::kOn
+                                                           ? config::Expansion::kNone
+                                                           : config::Expansion::kEnvironment,
+                                          .environment = process.environment,
+                                          .working_directory = process.working_directory});
+  std::string errors;
+  for (const config::Diagnostic& diagnostic : parsed.diagnostics) {
+    const std::string line = config::FormatDiagnostic(path, diagnostic);
+    if (diagnostic.severity == config::Severity::kWarning) {
+      process.err(line + "\n");
+    } else {
+      errors += "\n" + line;
+    }
+  }
+  if (!parsed.config) {
+    return Fail(Errc::kInvalidArgument, "the configuration cannot be used:" + errors);
+  }
+  return *std::move(parsed.config);
+}
+
+bool IsReplicaUrl(const std::string& argument) {
+  const std::size_t colon = argument.find("://");
+  return colon != std::string::npos && colon > 0 &&
+         std::ranges::all_of(argument.substr(0, colon), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '_';
+         });
+}
+
+Result<fs::Path> FilePathOfUrl(const std::string& url) {
+  if (!url.starts_with(kFileScheme)) {
+    return Fail(Errc::kUnsupported,
+                fmt::format("{}: this version replicates to folders (file:///path); object stores "
+                            "come with a later one",
+                            url.substr(0, url.find("://") + 3)));
+  }
+  const std::string path = url.substr(kFileScheme.size());
+  if (path.empty() || path.front() != '/') {
+    return Fail(Errc::kInvalidArgument,
+                fmt::format("{}: a file URL has three slashes and an absolute path: "
+                            "file:///srv/backup/app",
+                            url));
+  }
+  return fs::Path(path);
+}
+
+void ReplicaSources::AddFileReplica(Process& process, std::string name, const fs::Path& path) {
+  replicas_.push_back(
+      {.name = std::move(name),
+       .store = std::make_unique<store::FileStore>(process.fs, path, store::FileStoreOptions{},
+                                                   process.clock, process.random),
+       .layout = std::make_unique<store::ReplicaLayout>(store::LayoutKind::kTree, "")});
+}
+
+Result<ReplicaSources> ReplicaSources::Open(Process& process, const std::string& argument,
+                                            const ConfigFlags& flags) {
+  ReplicaSources sources;
+  if (IsReplicaUrl(argument)) {
+    if (!flags.path.empty()) {
+      return Fail(Errc::kInvalidArgument, "-config is of no use with a replica URL");
+    }
+    RUNNEL_TRY(const fs::Path path, FilePathOfUrl(argument));
+    sources.AddFileReplica(process, argument, path);
+    return sources;
+  }
+  RUNNEL_TRY(const config::Config config, LoadConfig(process, flags));
+  const std::string wanted =
+      (fs::Path(process.working_directory) / argument).lexically_normal().string();
+  for (const config::Database& database : config.databases) {
+    const auto* single = std::get_if<config::SingleDatabase>(&database.source);
+    if (single == nullptr || single->path != wanted) continue;
+    sources.database_path_ = single->path;
+    for (const config::Replica& replica : database.replicas) {
+      if (replica.type != config::ReplicaType::kFile) continue;
+      sources.AddFileReplica(process, replica.name.empty() ? replica.path : replica.name,
+                             replica.path);
+    }
+    return sources;
+  }
+  return Fail(Errc::kNotFound, fmt::format("database not found in config: {}", wanted));
+}
+
+std::vector<restore::Destination> ReplicaSources::destinations() const {
+  std::vector<restore::Destination> destinations;
+  for (const Replica& replica : replicas_) {
+    destinations.push_back(
+        {.name = replica.name,
+         .source = {.store = replica.store.get(), .layout = replica.layout.get()}});
+  }
+  return destinations;
+}
+
+}  // namespace runnel::cli

@@ -1,0 +1,167 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <memory>
+#include <variant>
+
+#include "base/version.h"
+#include "cli/command.h"
+#include "cli/replica_source.h"
+#include "cli/spec.h"
+#include "fs/inotify_watcher.h"
+#include "runtime/process_limits.h"
+#include "runtime/signals.h"
+#include "runtime/text_logger.h"
+#include "runtime/thread_scheduler.h"
+#include "server/daemon.h"
+
+namespace runnel::cli {
+namespace {
+
+constexpr std::string_view kText =
+    "Keeps copies of live databases, until it is told to stop (SIGTERM, or Ctrl-C). The databases\n"
+    "are those of the configuration file, or one database and its replica URLs on the command\n"
+    "line. Applications need no change; nothing is written into their databases.";
+
+struct ReplicateFlags {
+  ConfigFlags config;
+  std::string log_level;
+  Switch once = Switch::kOff;
+};
+
+// A database keeps its file, its WAL, its -shm and the lock of its state open.
+constexpr std::uint64_t kDescriptorsPerDatabase = 4;
+constexpr std::uint64_t kDescriptorsForUs = 128;
+
+void Declare(FlagSet& flags, ReplicateFlags& values) {
+  values.config.AddTo(flags);
+  flags.Toggle("once", values.once, "bring the replicas up to date, and end");
+  flags.Text("log-level", values.log_level, "trace|debug|info|warn|error",
+             "what to log; before LOG_LEVEL and the configuration");
+  flags.Example("runnel replicate /srv/app.db file:///backup/app", "one database to one folder");
+  flags.Example("runnel replicate -config /etc/runnel.yml", "everything in the configuration");
+}
+
+Result<config::Config> ConfigOf(Process& process, const ReplicateFlags& flags,
+                                const std::vector<std::string>& arguments) {
+  if (arguments.empty()) return LoadConfig(process, flags.config);
+  if (!flags.config.path.empty()) {
+    return Fail(Errc::kInvalidArgument, "give either -config, or a database and its replica URLs");
+  }
+  if (arguments.size() < 2) {
+    return Fail(Errc::kInvalidArgument,
+                fmt::format("{}: where to? Write: runnel replicate {} file:///backup/app",
+                            arguments.front(), arguments.front()));
+  }
+  return ConfigForArguments(process, arguments);
+}
+
+Result<LogLevel> ParseLogLevel(const std::string& text) {
+  constexpr std::array kLevels = {LogLevel::kTrace, LogLevel::kDebug, LogLevel::kInfo,
+                                  LogLevel::kWarn, LogLevel::kError};
+  std::string upper = text;
+  for (char& c : upper) c = static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+  for (const LogLevel level : kLevels) {
+    if (LogLevelName(level) == upper) return level;
+  }
+  return Fail(Errc::kInvalidArgument,
+              fmt::format("log level '{}': trace, debug, info, warn or error", text));
+}
+
+Result<LogLevel> LevelOf(const Process& process, const ReplicateFlags& flags,
+                         const config::Config& config) {
+  if (!flags.log_level.empty()) return ParseLogLevel(flags.log_level);
+  const auto from_environment = process.environment.find("LOG_LEVEL");
+  if (from_environment != process.environment.end()) {
+    return ParseLogLevel(from_environment->second);
+  }
+  return config.logging.level;
+}
+
+// Waits for the signal to stop. A second one ends the process at once.
+Result<void> AwaitStop(runtime::SignalReceiver& signals, Logger& log) {
+  for (;;) {
+    RUNNEL_TRY(const std::optional<runtime::Signal> signal, signals.Wait());
+    if (!signal) continue;
+    if (*signal == runtime::Signal::kHangUp) {
+      log.Warn("SIGHUP: reading the configuration again comes with a later version");
+      continue;
+    }
+    log.Info("signal received, runnel shutting down");
+    return {};
+  }
+}
+
+class AbortOnSecondSignal {
+ public:
+  AbortOnSecondSignal(runtime::SignalReceiver& signals, Logger& log)
+      : signals_(signals), thread_([this, &log] {
+          const auto signal = signals_.Wait();
+          if (!signal || !*signal || **signal == runtime::Signal::kHangUp) return;
+          log.Warn("second signal received, stopping without the final sync");
+          ::_exit(1);
+        }) {}
+  ~AbortOnSecondSignal() {
+    signals_.Interrupt();
+    thread_.join();
+  }
+
+ private:
+  runtime::SignalReceiver& signals_;
+  std::thread thread_;
+};
+
+Result<void> Run(Process& process, const ReplicateFlags& flags, const config::Config& config,
+                 Logger& log) {
+  RUNNEL_TRY(auto signals, runtime::SignalReceiver::Install());
+  RUNNEL_TRY(const runtime::DescriptorLimit limit, runtime::RaiseDescriptorLimit());
+  RUNNEL_TRY(std::vector<server::DatabaseSpec> specs, SpecsOf(process, config));
+  RUNNEL_TRY_VOID(runtime::RequireDescriptors(
+      limit.now, kDescriptorsForUs + specs.size() * kDescriptorsPerDatabase));
+  RUNNEL_TRY(auto scheduler, runtime::ThreadScheduler::Start(process.clock, {}));
+  RUNNEL_TRY(auto watcher, fs::InotifyWatcher::Make());
+
+  server::Daemon daemon({.allowed_file_systems = config.allowed_file_systems,
+                         .final_sync_timeout = config.shutdown_sync_timeout},
+                        {.fs = process.fs,
+                         .watcher = *watcher,
+                         .clock = process.clock,
+                         .random = process.random,
+                         .log = log,
+                         .scheduler = *scheduler});
+  log.Info("runnel", {{"version", GetBuildInfo().version}, {"databases", specs.size()}});
+  RUNNEL_TRY_VOID(daemon.SelfTest());
+  for (server::DatabaseSpec& spec : specs) {
+    for (const server::ReplicaSpec& replica : spec.replicas) {
+      log.Info("replicating to", {{"path", spec.capture.database.string()},
+                                  {"type", "file"},
+                                  {"replica", replica.folder.string()}});
+    }
+    RUNNEL_TRY_VOID(daemon.Add(std::move(spec)));
+  }
+  if (flags.once == Switch::kOff) RUNNEL_TRY_VOID(AwaitStop(*signals, log));
+  const AbortOnSecondSignal abort(*signals, log);
+  RUNNEL_TRY_VOID(daemon.Stop());
+  log.Info("runnel shut down");
+  return {};
+}
+
+}  // namespace
+
+Result<void> RunReplicate(Process& process, std::span<const std::string> arguments) {
+  ReplicateFlags values;
+  FlagSet flags("runnel replicate [flags] [DB URL...]", std::string(kText));
+  Declare(flags, values);
+  RUNNEL_TRY(const auto rest, ParseOrHelp(flags, process, arguments));
+  RUNNEL_TRY(const config::Config config, ConfigOf(process, values, rest));
+  RUNNEL_TRY(const LogLevel level, LevelOf(process, values, config));
+  runtime::TextLogger log(
+      process.clock,
+      config.logging.stream == config::LogStream::kStderr ? STDERR_FILENO : STDOUT_FILENO,
+      config.logging.style == config::LogStyle::kJson ? runtime::LogFormat::kJson
+                                                      : runtime::LogFormat::kText,
+      level);
+  return Run(process, values, config, log);
+}
+
+}  // namespace runnel::cli

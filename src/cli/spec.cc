@@ -1,0 +1,138 @@
+#include "cli/spec.h"
+
+#include <fmt/format.h>
+#include <fnmatch.h>
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "cli/replica_source.h"
+#include "sqlite/open_registry.h"
+
+namespace runnel::cli {
+namespace {
+
+constexpr std::string_view kStateSuffix = "-litestream";
+
+// Where Litestream has it.
+fs::Path DefaultState(const fs::Path& database) {
+  return database.parent_path() / ("." + database.filename().string() + std::string(kStateSuffix));
+}
+
+replicate::DestinationSettings SettingsOf(const config::Replica& replica,
+                                          const config::Config& config) {
+  return {.name = replica.name.empty() ? replica.path : replica.name,
+          .importance = replica.required ? replicate::Importance::kRequired
+                                         : replicate::Importance::kOptional,
+          .sync_interval = replica.sync_interval,
+          .level_intervals = config.level_intervals,
+          .snapshot_interval = replica.snapshots.interval,
+          .snapshot_retention = replica.snapshots.retention,
+          .l0_retention = config.l0_retention,
+          .deletion = config.retention_enabled ? replicate::DeletionMode::kByAge
+                                               : replicate::DeletionMode::kNever};
+}
+
+// `relative`: of a database below its directory; empty for a single one.
+server::DatabaseSpec MakeSpec(const config::Config& config, const config::Database& database,
+                              const fs::Path& path, const fs::Path& state,
+                              const fs::Path& relative) {
+  capture::DatabaseOptions capture;
+  capture.database = path;
+  capture.state_folder = state;
+  capture.sync_interval = database.cut_interval();
+  capture.checkpoint.threshold_frames = database.min_checkpoint_page_count;
+  capture.checkpoint.hard_bound_factor = std::max<std::uint32_t>(
+      1, database.hard_bound_page_count / std::max(1U, database.min_checkpoint_page_count));
+  capture.checkpoint.interval = database.checkpoint_interval;
+  capture.journal_mode = database.journal_mode == config::JournalMode::kRequire
+                             ? capture::JournalModePolicy::kRequire
+                             : capture::JournalModePolicy::kSwitch;
+  if (!database.replicas.empty() &&
+      database.replicas.front().page_encoding == config::PageEncoding::kFrame) {
+    capture.encoding = ltx::PageEncoding::kFrame;
+  }
+  server::DatabaseSpec spec{.capture = std::move(capture), .replicas = {}};
+  for (const config::Replica& replica : database.replicas) {
+    fs::Path folder = replica.path;
+    if (!relative.empty()) folder /= relative;
+    spec.replicas.push_back({.settings = SettingsOf(replica, config), .folder = folder});
+  }
+  return spec;
+}
+
+fs::Path StateOf(const config::DatabaseDirectory& directory, const fs::Path& relative) {
+  if (directory.meta_dir) {
+    return fs::Path(*directory.meta_dir) / (relative.string() + std::string(kStateSuffix));
+  }
+  if (directory.meta_path) return DefaultState(fs::Path(*directory.meta_path) / relative);
+  return DefaultState(fs::Path(directory.directory) / relative);
+}
+
+// The SQLite databases below a directory, by their paths relative to it, in order.
+Result<void> FindDatabases(Process& process, sqlite::OpenRegistry& registry,
+                           const config::DatabaseDirectory& directory, const fs::Path& below,
+                           std::vector<fs::Path>& found) {
+  RUNNEL_TRY(auto entries, process.fs.List(fs::Path(directory.directory) / below));
+  std::ranges::sort(entries, {}, &fs::DirectoryEntry::name);
+  for (const fs::DirectoryEntry& entry : entries) {
+    const fs::Path relative = below / entry.name;
+    if (entry.type == fs::FileType::kDirectory) {
+      if (!directory.recursive || entry.name.ends_with(kStateSuffix)) continue;
+      RUNNEL_TRY_VOID(FindDatabases(process, registry, directory, relative, found));
+      continue;
+    }
+    if (::fnmatch(directory.pattern.c_str(), entry.name.c_str(), 0) != 0) continue;
+    auto file = registry.Inspect(fs::Path(directory.directory) / relative);
+    if (file && file->kind == sqlite::FileKind::kSqlite) found.push_back(relative);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<config::Config> ConfigForArguments(Process& process,
+                                          const std::vector<std::string>& arguments) {
+  config::Database database;
+  const fs::Path path =
+      (fs::Path(process.working_directory) / arguments.front()).lexically_normal();
+  database.source = config::SingleDatabase{.path = path.string(), .meta_path = {}};
+  for (std::size_t i = 1; i < arguments.size(); ++i) {
+    if (!IsReplicaUrl(arguments[i])) {
+      return Fail(
+          Errc::kInvalidArgument,
+          fmt::format("{}: a replica is named by a URL, e.g. file:///backup/app", arguments[i]));
+    }
+    RUNNEL_TRY(const fs::Path folder, FilePathOfUrl(arguments[i]));
+    config::Replica replica;
+    replica.path = folder.string();
+    database.replicas.push_back(std::move(replica));
+  }
+  config::Config config;
+  config.databases.push_back(std::move(database));
+  return config;
+}
+
+Result<std::vector<server::DatabaseSpec>> SpecsOf(Process& process, const config::Config& config) {
+  sqlite::OpenRegistry registry(process.fs);  // before any database is open
+  std::vector<server::DatabaseSpec> specs;
+  for (const config::Database& database : config.databases) {
+    if (const auto* single = std::get_if<config::SingleDatabase>(&database.source)) {
+      const fs::Path path = single->path;
+      const fs::Path state = single->meta_path ? fs::Path(*single->meta_path) : DefaultState(path);
+      specs.push_back(MakeSpec(config, database, path, state, {}));
+      continue;
+    }
+    const auto& directory = std::get<config::DatabaseDirectory>(database.source);
+    std::vector<fs::Path> found;
+    RUNNEL_TRY_VOID(FindDatabases(process, registry, directory, {}, found));
+    for (const fs::Path& relative : found) {
+      specs.push_back(MakeSpec(config, database, fs::Path(directory.directory) / relative,
+                               StateOf(directory, relative), relative));
+    }
+  }
+  return specs;
+}
+
+}  // namespace runnel::cli

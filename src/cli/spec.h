@@ -1,0 +1,22 @@
+// From the configuration, or the command line, to what a daemon is told to keep.
+
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "cli/command.h"
+#include "config/config.h"
+#include "server/managed_database.h"
+
+namespace runnel::cli {
+
+// `arguments`: a database and its replica URLs.
+Result<config::Config> ConfigForArguments(Process& process,
+                                          const std::vector<std::string>& arguments);
+
+// One entry a database; the databases of a directory are those that are there now.
+Result<std::vector<server::DatabaseSpec>> SpecsOf(Process& process, const config::Config& config);
+
+}  // namespace runnel::cli
