@@ -2,12 +2,12 @@
 
 #include <unistd.h>
 
-#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "cli/command.h"
 #include "fs/posix_file_system.h"
+#include "fs/system_paths.h"
 #include "runtime/system_clock.h"
 #include "runtime/system_random.h"
 
@@ -40,14 +40,13 @@ int main(int argc, char** argv, char** envp) {
   runnel::fs::PosixFileSystem fs;
   runnel::runtime::SystemClock clock;
   runnel::runtime::SystemRandom random;
-  std::error_code no_directory;
   const auto environment = ReadEnvironment(envp);
   runnel::cli::Process process{
       .fs = fs,
       .clock = clock,
       .random = random,
       .environment = environment,
-      .working_directory = std::filesystem::current_path(no_directory).string(),
+      .working_directory = runnel::fs::WorkingDirectory().value_or("/").string(),
       .out = [](std::string_view text) { Print(STDOUT_FILENO, text); },
       .err = [](std::string_view text) { Print(STDERR_FILENO, text); },
       .err_is_terminal =

@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <array>
-#include <filesystem>
 #include <utility>
 
 #include "fs/file_operations.h"
 #include "fs/file_system_kind.h"
+#include "fs/system_paths.h"
 #include "sqlite/environment_check.h"
 #include "sqlite/wal_index.h"
 
@@ -53,8 +53,7 @@ Daemon::~Daemon() {
 
 Result<void> Daemon::SelfTest() {
   RUNNEL_TRY_VOID(sqlite::CheckSqliteBuild());
-  const fs::Path folder = std::filesystem::temp_directory_path();
-  return sqlite::SelfTestWalIndexLayout(world_.fs, folder);
+  return sqlite::SelfTestWalIndexLayout(world_.fs, fs::TemporaryDirectory());
 }
 
 // Where locks or shared memory do not work, nothing fails: commits are lost in silence.
@@ -85,9 +84,7 @@ Result<void> Daemon::CheckPlace(const fs::Path& database) {
 
 Result<void> Daemon::Add(DatabaseSpec spec) {
   // SQLite puts the WAL beside the real file; that is the folder to watch.
-  std::error_code unresolved;
-  const fs::Path real = std::filesystem::weakly_canonical(spec.capture.database, unresolved);
-  if (!unresolved) spec.capture.database = real;
+  RUNNEL_TRY(spec.capture.database, fs::RealPath(spec.capture.database));
   const fs::Path path = spec.capture.database;
   const bool known = std::ranges::any_of(
       databases_, [&](const auto& database) { return database->path() == path; });
