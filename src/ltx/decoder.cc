@@ -80,7 +80,7 @@ class Decoder::Impl {
   Crc64 file_crc_;
   IndexHash index_;
   Bytes index_entry_;             // scratch
-  ChainSum sum_;                  // of a snapshot's pages, if it has a chain
+  ChainSum sum_;                  // of the pages, where they are all there
   std::uint64_t ltx_folded_ = 0;  // the same for LTX's own checksums
 };
 
@@ -130,11 +130,11 @@ Result<std::optional<IndexEntry>> Decoder::Impl::ParsePage(MutableBytes page) {
 
   file_crc_.Update(frame->first(HashedPrefixSize(page_header.encoding)));
   file_crc_.Update(page);
-  if (header_.IsSnapshot()) {
-    if (header_.chain) sum_.Add(PageChecksum(page_header.page_no, page));
-    if (header_.has_ltx_checksums) {
-      ltx_folded_ = FoldLtxChecksum(ltx_folded_, LtxPageChecksum(page_header.page_no, page));
-    }
+  if (header_.HoldsAllPages() && header_.chain) {
+    sum_.Add(PageChecksum(page_header.page_no, page));
+  }
+  if (header_.IsSnapshot() && header_.has_ltx_checksums) {
+    ltx_folded_ = FoldLtxChecksum(ltx_folded_, LtxPageChecksum(page_header.page_no, page));
   }
   const IndexEntry entry{
       .page_no = page_header.page_no, .offset_bytes = in_.offset(), .size_bytes = frame->size()};
@@ -158,8 +158,8 @@ Result<void> Decoder::Impl::CheckOrder(PageNo page_no) const {
     rule = "is the lock page";
   } else if (page_no <= last_page_) {
     rule = "does not ascend";
-  } else if (header_.IsSnapshot() && page_no != NextStored(last_page_, lock_page_)) {
-    rule = "leaves a gap in a snapshot";
+  } else if (header_.HoldsAllPages() && page_no != NextStored(last_page_, lock_page_)) {
+    rule = "leaves a gap in a file of all pages";
   } else {
     return {};
   }
@@ -169,11 +169,11 @@ Result<void> Decoder::Impl::CheckOrder(PageNo page_no) const {
 }
 
 Result<void> Decoder::Impl::CheckComplete() const {
-  if (!header_.IsSnapshot() || last_page_ == LastStored(header_.commit_pages, lock_page_)) {
+  if (!header_.HoldsAllPages() || last_page_ == LastStored(header_.commit_pages, lock_page_)) {
     return {};
   }
-  return Fail(Errc::kCorruption, fmt::format("snapshot ends at page {} of {}", ToInt(last_page_),
-                                             header_.commit_pages));
+  return Fail(Errc::kCorruption, fmt::format("the file of all pages ends at page {} of {}",
+                                             ToInt(last_page_), header_.commit_pages));
 }
 
 void Decoder::Impl::AddToIndex(const IndexEntry& entry) {
@@ -236,13 +236,12 @@ Result<void> Decoder::Impl::CheckSums(const Trailer& trailer) const {
                 fmt::format("file checksum is {:016x}, the content has {:016x}",
                             ToInt(trailer.file_checksum), file_crc_.value() | kChecksumFlag));
   }
-  if (!header_.IsSnapshot()) return {};
-  if (header_.chain && sum_.value() != header_.chain->after) {
+  if (header_.HoldsAllPages() && header_.chain && sum_.value() != header_.chain->after) {
     return Fail(Errc::kCorruption,
-                fmt::format("the snapshot's pages add up to {:016x}, its chain says {:016x}",
+                fmt::format("all pages add up to {:016x}, its chain says {:016x}",
                             ToInt(sum_.value()), ToInt(header_.chain->after)));
   }
-  if (header_.has_ltx_checksums && header_.commit_pages != 0 &&
+  if (header_.IsSnapshot() && header_.has_ltx_checksums && header_.commit_pages != 0 &&
       trailer.post_apply_checksum != ltx_folded_) {
     return Fail(Errc::kCorruption, "post-apply checksum does not match the snapshot's pages");
   }

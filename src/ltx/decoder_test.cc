@@ -222,7 +222,7 @@ TEST(DecoderTest, SnapshotsAreComplete) {
   const Bytes page = Fill('a');
   EXPECT_EQ(ErrorOf(snapshot().Block(1, page).Block(2, page).Block(3, page).Finish()), "(none)");
   EXPECT_THAT(ErrorOf(snapshot().Block(1, page).Block(2, page).Finish()),
-              ::testing::HasSubstr("snapshot ends at page 2 of 3"));
+              ::testing::HasSubstr("ends at page 2 of 3"));
   EXPECT_THAT(ErrorOf(snapshot().Block(1, page).Block(3, page).Finish()),
               ::testing::HasSubstr("page 3 leaves a gap"));
   EXPECT_THAT(ErrorOf(snapshot().Block(2, page).Block(3, page).Finish()),
@@ -273,6 +273,9 @@ TEST(DecoderTest, TheIndexHasToMatchThePages) {
   Bytes entries = RawFile::SerializeIndex(good);
   EXPECT_THAT(ErrorOf(file().FinishWith(entries, entries.size() - 1)),
               ::testing::HasSubstr("wrong length field"));
+  entries.back() = std::byte{1};
+  EXPECT_THAT(ErrorOf(file().FinishWith(entries)), ::testing::HasSubstr("too many pages"));
+  entries.back() = std::byte{0};
   entries[0] = std::byte{0x82};  // 2 as a varint of two bytes
   entries.insert(entries.begin() + 1, std::byte{0});
   EXPECT_THAT(ErrorOf(file().FinishWith(entries)), mismatch);
@@ -319,6 +322,19 @@ TEST(DecoderTest, SnapshotHasToAddUpToItsChain) {
               ::testing::HasSubstr("add up to"));
 }
 
+TEST(DecoderTest, FullCopyIsCheckedAsASnapshotIs) {
+  const PageMap pages{{PageNo{1}, Fill('a')}, {PageNo{2}, Fill('b')}};
+  Header header = IncrementalHeader(kPageSize, 2, 7);
+  header.chain = Chain{.before = {}, .after = testing::SumOf(pages)};
+  EXPECT_EQ(ErrorOf(RawFile(header).Block(1, Fill('a')).Block(2, Fill('b')).Finish()), "(none)");
+  EXPECT_THAT(ErrorOf(RawFile(header).Block(1, Fill('a')).Block(2, Fill('c')).Finish()),
+              ::testing::HasSubstr("add up to"));
+  EXPECT_THAT(ErrorOf(RawFile(header).Block(1, Fill('a')).Finish()),
+              ::testing::HasSubstr("ends at page 1 of 2"));
+  EXPECT_THAT(ErrorOf(RawFile(header).Block(2, Fill('b')).Finish()),
+              ::testing::HasSubstr("leaves a gap"));
+}
+
 TEST(DecodePageFrameTest, DecodesWhatTheIndexNames) {
   for (const PageEncoding encoding : {PageEncoding::kBlock, PageEncoding::kFrame}) {
     const Bytes bytes = SmallFile(encoding);
@@ -331,6 +347,9 @@ TEST(DecodePageFrameTest, DecodesWhatTheIndexNames) {
 
       IndexEntry other = entry;
       other.page_no = Next(entry.page_no);
+      EXPECT_FALSE(DecodePageFrame(other, frame, page));
+      other = entry;
+      ++other.size_bytes;
       EXPECT_FALSE(DecodePageFrame(other, frame, page));
       for (std::size_t size = 0; size < frame.size(); ++size) {
         EXPECT_FALSE(DecodePageFrame(entry, frame.first(size), page)) << size;

@@ -77,7 +77,7 @@ class Encoder::Impl {
   Result<void> AddToIndex(PageNo page_no, std::uint64_t frame_size);
   Result<void> FlushIndex();
   Result<void> WriteIndex();
-  Result<void> CheckSnapshot() const;
+  Result<void> CheckComplete() const;
   Result<Trailer> WriteEnd();
   Result<void> AppendHashed(ByteView bytes);
   Result<void> Append(ByteView bytes);
@@ -100,7 +100,7 @@ class Encoder::Impl {
   PageNo lock_page_{};
   PageNo last_page_{};
   Crc64 file_crc_;
-  ChainSum sum_;              // of the pages, for a snapshot with a chain
+  ChainSum sum_;              // of the pages, where they are all there
   std::uint64_t offset_ = 0;  // where the next byte goes in the file
   std::uint64_t index_size_ = 0;
   Bytes index_piece_;  // the end of the index, not yet given to the spool
@@ -136,8 +136,8 @@ Result<void> Encoder::Impl::WritePage(PageNo page_no, ByteView page) {
 
 bool Encoder::Impl::IsAllowed(PageNo page_no) const {
   if (ToInt(page_no) > header_.commit_pages || page_no == lock_page_) return false;
-  return header_.IsSnapshot() ? page_no == NextStored(last_page_, lock_page_)
-                              : page_no > last_page_;
+  return header_.HoldsAllPages() ? page_no == NextStored(last_page_, lock_page_)
+                                 : page_no > last_page_;
 }
 
 Result<void> Encoder::Impl::WriteFrame(PageNo page_no, ByteView page) {
@@ -146,7 +146,7 @@ Result<void> Encoder::Impl::WriteFrame(PageNo page_no, ByteView page) {
   const std::size_t frame_size = compressor_.EncodeFrame(page_no, page, out);
   file_crc_.Update(out.first(HashedPrefixSize(compressor_.encoding())));
   file_crc_.Update(page);
-  if (header_.IsSnapshot() && header_.chain) sum_.Add(PageChecksum(page_no, page));
+  if (header_.HoldsAllPages() && header_.chain) sum_.Add(PageChecksum(page_no, page));
 
   RUNNEL_TRY_VOID(AddToIndex(page_no, frame_size));
   used_ += frame_size;
@@ -177,7 +177,7 @@ Result<Trailer> Encoder::Impl::Finish() {
 }
 
 Result<Trailer> Encoder::Impl::WriteEnd() {
-  RUNNEL_TRY_VOID(CheckSnapshot());
+  RUNNEL_TRY_VOID(CheckComplete());
   constexpr std::array<std::byte, kPageHeaderSize> kEndOfPages{};
   RUNNEL_TRY_VOID(AppendHashed(kEndOfPages));
   RUNNEL_TRY_VOID(WriteIndex());
@@ -191,16 +191,16 @@ Result<Trailer> Encoder::Impl::WriteEnd() {
   return trailer;
 }
 
-Result<void> Encoder::Impl::CheckSnapshot() const {
-  if (!header_.IsSnapshot()) return {};
+Result<void> Encoder::Impl::CheckComplete() const {
+  if (!header_.HoldsAllPages()) return {};
   if (last_page_ != LastStored(header_.commit_pages, lock_page_)) {
     return Fail(Errc::kCorruption,
-                fmt::format("snapshot ends at page {} of {}: page {} is missing", ToInt(last_page_),
+                fmt::format("the file ends at page {} of {}: page {} is missing", ToInt(last_page_),
                             header_.commit_pages, ToInt(NextStored(last_page_, lock_page_))));
   }
   if (header_.chain && sum_.value() != header_.chain->after) {
     return Fail(Errc::kCorruption,
-                fmt::format("the pages of snapshot {} add up to {:016x}, its chain says {:016x}",
+                fmt::format("all pages of {} add up to {:016x}, the chain says {:016x}",
                             FormatTxid(header_.max_txid), ToInt(sum_.value()),
                             ToInt(header_.chain->after)));
   }

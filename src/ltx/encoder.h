@@ -52,10 +52,10 @@ class Encoder {
   Result<void> WriteHeader(const Header& header);
 
   // Compresses and appends one page of exactly the header's page size. Page numbers strictly
-  // ascend, lie in 1..commit_pages and skip the lock page; a snapshot has no other gap.
+  // ascend, lie in 1..commit_pages and skip the lock page; where HoldsAllPages(), no other gap.
   Result<void> WritePage(PageNo page_no, ByteView page);
 
-  // Appends index and trailer. A snapshot must be complete, and its pages must add up to the
+  // Appends index and trailer. Where HoldsAllPages(), they must be there, and must add up to the
   // header's chain, if it has one: kCorruption otherwise, since they come from other files.
   Result<Trailer> Finish();
 

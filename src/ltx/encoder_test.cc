@@ -132,7 +132,7 @@ TEST(EncoderTest, SnapshotWithoutItsLastPagesIsRefused) {
   const auto file = Encode(SnapshotHeader(kPageSize, 5, 1), SomePages(1, kPageSize, 4));
   ASSERT_FALSE(file);
   EXPECT_EQ(file.error().code(), Errc::kCorruption);
-  EXPECT_EQ(file.error().message(), "snapshot ends at page 4 of 5: page 5 is missing");
+  EXPECT_EQ(file.error().message(), "the file ends at page 4 of 5: page 5 is missing");
 }
 
 TEST(EncoderTest, SnapshotThatDoesNotAddUpToItsChainIsRefused) {

@@ -54,8 +54,12 @@ struct Header {
   std::uint64_t pre_apply_checksum = 0;
   std::optional<Chain> chain{};  // none: written by Litestream
 
-  // Covers every page of the database.
+  // Covers every page of the database, from its beginning.
   bool IsSnapshot() const { return min_txid == Txid{1}; }
+  // A snapshot, or a full copy under a later txid (docs/formats/ltx.md, "Full copies").
+  bool HoldsAllPages() const {
+    return IsSnapshot() || (chain && chain->before == DatabaseChecksum{0});
+  }
   friend bool operator==(const Header&, const Header&) = default;
 };
 

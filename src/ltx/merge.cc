@@ -75,9 +75,9 @@ Result<void> CheckPair(const Header& older, const Header& newer) {
                             Range(older), older.page_size));
   }
   const bool both = older.chain && newer.chain;
-  // A full copy holds every page, so that it does not matter what it follows.
-  const bool is_full_copy = newer.chain && newer.chain->before == DatabaseChecksum{0};
-  if (both && Adjoin(older, newer) && !is_full_copy && newer.chain->before != older.chain->after) {
+  // What holds all pages may follow anything.
+  if (both && Adjoin(older, newer) && !newer.HoldsAllPages() &&
+      newer.chain->before != older.chain->after) {
     return Fail(Errc::kCorruption,
                 fmt::format("the chain breaks at txid {}: it begins at {:016x}, the txid before "
                             "ended at {:016x}",
@@ -87,14 +87,14 @@ Result<void> CheckPair(const Header& older, const Header& newer) {
   return {};
 }
 
-// Inputs that overlap say nothing of the state in which the newer one begins. A snapshot is proven
-// by its pages instead.
+// Inputs that overlap say nothing of the state in which the newer one begins. Where all pages are
+// there, they prove the chain instead.
 std::optional<Chain> MergedChain(const Inputs& inputs) {
   const Header& first = inputs.front()->header();
   const Header& last = inputs.back()->header();
   const auto has_chain = [](const auto& input) { return input->header().chain.has_value(); };
   if (!std::ranges::all_of(inputs, has_chain)) return std::nullopt;
-  for (std::size_t i = 1; i < inputs.size() && !first.IsSnapshot(); ++i) {
+  for (std::size_t i = 1; i < inputs.size() && !first.HoldsAllPages(); ++i) {
     if (!Adjoin(inputs[i - 1]->header(), inputs[i]->header())) return std::nullopt;
   }
   return Chain{.before = first.chain->before, .after = last.chain->after};
@@ -174,10 +174,9 @@ class Merger {
   Result<void> Write(PageNo last, const Head& head) {
     if (ToInt(head.page_no) > header_.commit_pages) return {};
     const PageNo expected = NextStored(last, lock_page_);
-    if (header_.IsSnapshot() && head.page_no != expected) {
-      return Fail(Errc::kCorruption,
-                  fmt::format("page {} of snapshot {} is in none of its {} inputs", ToInt(expected),
-                              Range(header_), inputs_.size()));
+    if (header_.HoldsAllPages() && head.page_no != expected) {
+      return Fail(Errc::kCorruption, fmt::format("page {} of {} is in none of its {} inputs",
+                                                 ToInt(expected), Range(header_), inputs_.size()));
     }
     return encoder_.WritePage(head.page_no, inputs_[head.input]->page());
   }

@@ -39,13 +39,11 @@ struct MergeResult {
 //
 // The merged header has the chain (first.before, last.after) if all inputs carry a chain, and none
 // otherwise; a chain that breaks between two adjoining inputs is kCorruption naming the txid.
-// A file with txids past 1 whose chain begins at 0 is a full copy: the chain starts anew there, and
-// it follows whatever was before it.
-// Inputs that overlap cannot be compared, so they give a chain only to a snapshot, whose pages
-// have to add up to it.
+// A full copy starts the chain anew: it may follow anything. Inputs that overlap cannot be
+// compared, so they give a chain only to a file of all pages, which have to add up to it.
 //
-// A page that a snapshot needs and no input has is kCorruption naming the page. Memory: a page and
-// a read-ahead of 8 to 64 KiB for each input. Sources outlive the call.
+// A page that a file of all pages needs and no input has is kCorruption naming the page. Memory: a
+// page and a read-ahead of 8 to 64 KiB for each input. Sources outlive the call.
 Result<MergeResult> Merge(std::span<ByteSource* const> inputs, ByteSink& output,
                           MergeOptions options);
 

@@ -116,13 +116,27 @@ TEST(MergeTest, BrokenChainNamesTheTxid) {
 }
 
 TEST(MergeTest, FullCopyFollowsAnything) {
-  const auto merged =
-      MergeFiles({Incremental(3, 3, {{PageNo{2}, Fill('a')}, {PageNo{3}, Fill('b')}}, Links(7, 8)),
-                  Incremental(4, 2, {{PageNo{1}, Fill('c')}, {PageNo{2}, Fill('d')}}, Links(0, 9)),
-                  Incremental(5, 2, {{PageNo{2}, Fill('e')}}, Links(9, 10))});
+  const PageMap copy{{PageNo{1}, Fill('c')}, {PageNo{2}, Fill('d')}};
+  const PageMap last{{PageNo{1}, Fill('c')}, {PageNo{2}, Fill('e')}};
+  const Bytes older =
+      Incremental(3, 3, {{PageNo{2}, Fill('a')}, {PageNo{3}, Fill('b')}}, Links(7, 8));
+  const Bytes full = Incremental(4, 2, copy, Chain{.before = {}, .after = SumOf(copy)});
+  const Bytes newer = Incremental(5, 2, {{PageNo{2}, Fill('e')}},
+                                  Chain{.before = SumOf(copy), .after = SumOf(last)});
+  const auto merged = MergeFiles({older, full, newer});
   ASSERT_TRUE(merged) << merged.error().message();
-  EXPECT_EQ(merged->file.header.chain, Links(7, 10));
-  EXPECT_EQ(merged->file.pages, (PageMap{{PageNo{1}, Fill('c')}, {PageNo{2}, Fill('e')}}));
+  EXPECT_EQ(merged->file.header.chain,
+            (Chain{.before = DatabaseChecksum{7}, .after = SumOf(last)}));
+  EXPECT_EQ(merged->file.pages, last);
+
+  const auto from_the_copy = MergeFiles({full, newer});
+  ASSERT_TRUE(from_the_copy) << from_the_copy.error().message();
+  EXPECT_TRUE(from_the_copy->file.header.HoldsAllPages());
+
+  const Bytes misses_a_page = Incremental(5, 4, {{PageNo{4}, Fill('e')}},
+                                          Chain{.before = SumOf(copy), .after = SumOf(last)});
+  EXPECT_THAT(ErrorOf(MergeFiles({full, misses_a_page}), Errc::kCorruption),
+              ::testing::HasSubstr("page 3 of 0000000000000004-0000000000000005 is in none"));
 }
 
 TEST(MergeTest, OverlapGivesNoChainBelowASnapshot) {
@@ -197,7 +211,8 @@ TEST(MergeTest, SnapshotChecksumReplacesTheChainAndIsProven) {
 TEST(MergeTest, GapInASnapshotNamesThePage) {
   const Snapshots s;
   const auto inner = MergeFiles({s.FirstFile(false), Incremental(2, 4, {{PageNo{4}, Fill('x')}})});
-  EXPECT_THAT(ErrorOf(inner, Errc::kCorruption), ::testing::HasSubstr("page 3 of snapshot"));
+  EXPECT_THAT(ErrorOf(inner, Errc::kCorruption),
+              ::testing::HasSubstr("page 3 of 0000000000000001-0000000000000002 is in none"));
   const auto last = MergeFiles({s.FirstFile(false), Incremental(2, 3, {})});
   EXPECT_THAT(ErrorOf(last, Errc::kCorruption), ::testing::HasSubstr("page 3 is missing"));
 }
