@@ -1,4 +1,5 @@
-// The header of the wal-index (-shm): what SQLite holds to be committed.
+// The header of the wal-index (-shm): what SQLite holds to be committed. The layout is in
+// docs/formats/wal-index.md.
 
 #pragma once
 
