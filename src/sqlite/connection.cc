@@ -220,10 +220,13 @@ Result<void> Connection::SwitchToWal() {
   sqlite3_finalize(statement);
   sqlite3_db_release_memory(db_);
   if (rc != SQLITE_OK && rc != SQLITE_DONE) {
-    Error error = MakeError(rc, errno_value, path_.native(), "switch to WAL mode");
-    if (error.code() != Errc::kCorruption) return Fail(std::move(error));
-    return Fail(std::move(error).Context(
-        "damaged, or encrypted (then its application has to set journal_mode=WAL)"));
+    const Error error = MakeError(rc, errno_value, path_.native(), "switch to WAL mode");
+    // The schema is loaded for this. Of an encrypted one SQLite says that it is corrupt, or of a
+    // format it does not know, as the noise in it has it.
+    if (error.code() != Errc::kCorruption && error.code() != Errc::kInternal) return Fail(error);
+    return Fail(Errc::kUnsupported,
+                error.message() +
+                    ": damaged, or encrypted (then its application has to set journal_mode=WAL)");
   }
   if (kept == "wal") return {};
   return Fail(Errc::kUnsupported, path_.native() +

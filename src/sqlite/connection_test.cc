@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -265,6 +266,50 @@ TEST_F(ConnectionTest, AFileThatIsNoDatabaseIsCorruption) {
   file.reset();
   ASSERT_OK_AND_ASSIGN(const auto connection, registry_.Open(other));
   EXPECT_FAILS(Errc::kCorruption, connection->Begin());
+}
+
+TEST_F(ConnectionTest, AnEncryptedRollbackDatabaseIsLeftToItsApplication) {
+  const fs::Path other = directory_.path() / "encrypted.db";
+  {
+    App app(other);
+    app.Run("CREATE TABLE t(x)");
+  }
+  {
+    ASSERT_OK_AND_ASSIGN(auto file, file_system_.Open(other, fs::OpenMode::kReadWrite));
+    ASSERT_OK(file->WriteAt(32, Bytes(8192 - 32, std::byte{0x5a})));
+  }
+  ASSERT_OK_AND_ASSIGN(const auto connection, registry_.Open(other));
+  EXPECT_EQ(*connection->QueryJournalMode(), JournalMode::kOther);
+  const auto refused = connection->SwitchToWal();
+  ASSERT_FAILS(Errc::kUnsupported, refused);
+  EXPECT_THAT(refused.error().message(), HasSubstr("its application"));
+  EXPECT_EQ(*connection->QueryJournalMode(), JournalMode::kOther);
+}
+
+TEST_F(ConnectionTest, AFolderItMayNotWriteIsPermissionDenied) {
+  std::filesystem::permissions(path_, std::filesystem::perms(0666));
+  std::filesystem::permissions(directory_.path(), std::filesystem::perms(0555));
+  const uid_t self = geteuid();
+  if (self == 0) ASSERT_EQ(seteuid(65534), 0);
+  const auto connection = registry_.Open(path_);
+  const auto refused = connection ? (*connection)->Begin() : Result<void>();
+  if (self == 0) ASSERT_EQ(seteuid(self), 0);
+  std::filesystem::permissions(directory_.path(), std::filesystem::perms(0755));
+  ASSERT_OK(connection);
+  ASSERT_FAILS(Errc::kPermissionDenied, refused);
+  EXPECT_THAT(refused.error().message(), HasSubstr(path_.native()));
+}
+
+TEST_F(ConnectionTest, RunningOutOfDescriptorsIsUnavailable) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 3;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const auto refused = registry_.Open(path_);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_FAILS(Errc::kUnavailable, refused);
+  EXPECT_OK(registry_.Open(path_));
 }
 
 }  // namespace

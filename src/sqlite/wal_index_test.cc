@@ -81,7 +81,7 @@ TEST_F(WalIndexTest, IsAlwaysWholeBesideAWriter) {
     while (!enough) app.Run("INSERT INTO t VALUES(1)");
   });
   std::uint64_t last = 0;
-  for (int seen = 0; seen < 100;) {
+  for (int seen = 0; seen < 30;) {
     const auto live = ReadLiveWalIndex(*connection);
     if (!live) {  // it may be caught in the act
       EXPECT_EQ(live.error().code(), Errc::kBusy);
