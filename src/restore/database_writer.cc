@@ -27,4 +27,11 @@ Result<void> DatabaseWriter::Write(std::span<const PageNo> numbers, ByteView pag
   return {};
 }
 
+Result<void> DatabaseWriter::Sync() {
+  if (auto synced = output_.Sync(); !synced) {
+    return Fail(faults_.AtTarget(std::move(synced).error()));
+  }
+  return {};
+}
+
 }  // namespace runnel::restore

@@ -29,6 +29,9 @@ class DatabaseWriter {
   // `pages` holds the pages of these ascending `numbers`, one after the other.
   Result<void> Write(std::span<const PageNo> numbers, ByteView pages);
 
+  // Has the disk write what came so far.
+  Result<void> Sync();
+
   std::uint32_t page_size() const { return page_size_; }
   std::uint64_t written_bytes() const { return written_bytes_.load(std::memory_order_relaxed); }
 

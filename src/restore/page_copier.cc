@@ -17,6 +17,9 @@ constexpr std::uint64_t kGapMaxBytes = 16 * 1024;
 
 constexpr std::size_t kPiecesAhead = 8;
 
+// The disk begins to write while pages still come, not only at the end.
+constexpr std::uint64_t kSyncEveryBytes = std::uint64_t{128} << 20;
+
 // No page frame is longer: LZ4 adds at most a byte in 255 and some headers.
 std::uint64_t FrameMaxBytes(std::uint32_t page_size) { return 2 * std::uint64_t{page_size} + 256; }
 
@@ -189,6 +192,7 @@ Result<void> PageCopier::DecodeAll(const SurveyedFile& file, ByteSource& bytes,
 
 Result<void> PageCopier::SubmitBatch(std::vector<PageNo> numbers, Bytes pages) {
   const std::size_t cost_bytes = pages.size();
+  RUNNEL_TRY_VOID(SyncNowAndThen(numbers.size()));
   return pool_.Submit(
       cost_bytes,
       [this, numbers = std::move(numbers),
@@ -197,6 +201,13 @@ Result<void> PageCopier::SubmitBatch(std::vector<PageNo> numbers, Bytes pages) {
         buffers_.Return(std::move(pages));
         return {};
       });
+}
+
+Result<void> PageCopier::SyncNowAndThen(std::size_t pages) {
+  unsynced_bytes_ += pages * page_size_;
+  if (unsynced_bytes_ < kSyncEveryBytes) return {};
+  unsynced_bytes_ = 0;
+  return pool_.Submit(0, [this](Scratch&) { return writer_.Sync(); });
 }
 
 }  // namespace runnel::restore

@@ -67,6 +67,9 @@ class PageCopier {
   Result<void> CopyRange(const SurveyedFile& file, const Bytes* body, const Range& range,
                          Scratch& scratch);
 
+  // Before `pages` more pages are submitted.
+  Result<void> SyncNowAndThen(std::size_t pages);
+
   Result<void> CopyWhole(const SurveyedFile& file, const Bytes* body);
   // `blame` completes an error that came from the file.
   Result<void> DecodeAll(const SurveyedFile& file, ByteSource& bytes,
@@ -86,6 +89,7 @@ class PageCopier {
   BodyPrefetcher bodies_;
   BufferPool buffers_;
   std::size_t files_done_ = 0;
+  std::uint64_t unsynced_bytes_ = 0;
 };
 
 }  // namespace runnel::restore

@@ -23,15 +23,17 @@
 
 namespace runnel::restore::testing {
 
-// About half of it compresses away, as with most databases.
+// About half of it compresses away.
 inline void FillPage(PageNo page_no, std::uint32_t txid, MutableBytes page) {
   std::uint64_t state = (std::uint64_t{txid} << 32 | ToInt(page_no)) * 0x9E3779B97F4A7C15U;
-  for (std::size_t at = 0; at + 16 <= page.size(); at += 16) {
+  std::ranges::fill(page, std::byte{0});
+  for (std::size_t at = 0; at + 24 <= page.size(); at += 24) {
     state ^= state << 13;
     state ^= state >> 7;
     state ^= state << 17;
     PutLittleEndian(page, at, state);
     PutLittleEndian(page, at + 8, std::uint64_t{0x20796C746E65646E});
+    PutLittleEndian(page, at + 16, std::uint64_t{0x65756C6176203D20});
   }
 }
 
