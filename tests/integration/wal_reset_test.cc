@@ -103,11 +103,14 @@ TEST_P(WalResetTest, TheFenceHoldsSlotZeroUntilTheCheckpointerIsGone) {
   ASSERT_OK(next_reader->Begin());
   ASSERT_OK_AND_ASSIGN(const auto fenced, checkpointer->Checkpoint(CheckpointMode::kPassive));
   EXPECT_TRUE(fenced.busy);
+  // The same fence without a checkpoint: one lock, tried and released.
+  EXPECT_EQ(*sqlite::ProbeCheckpointLock(*checkpointer), sqlite::LockState::kHeld);
   // A checkpointer that holds WRITE has read a fresh header; this one does not hold it.
   EXPECT_EQ(*sqlite::ProbeWriteLock(*checkpointer), sqlite::LockState::kFree);
   LetCheckpointerRun();
   ASSERT_OK_AND_ASSIGN(const auto open, checkpointer->Checkpoint(CheckpointMode::kPassive));
   EXPECT_FALSE(open.busy);
+  EXPECT_EQ(*sqlite::ProbeCheckpointLock(*checkpointer), sqlite::LockState::kFree);
   ASSERT_OK(reader->Rollback());
   EXPECT_TRUE(DatabaseIsWhole());
 }
