@@ -217,6 +217,7 @@ Result<ltx::Header> Destination::PutMerged(Level level, const store::TxidRange& 
                                            std::optional<DatabaseChecksum> snapshot_checksum,
                                            const std::atomic<bool>& stop) {
   const store::ObjectKey key = layout_.LtxKey(level, range);
+  RUNNEL_TRY_VOID(DropDoubtful(level, range));
   RUNNEL_TRY(auto writer, store_.StartPut(key, OptionsFor(timestamp)));
   StoppableSink sink(*writer, stop);
   const fs::Path spill =
@@ -234,10 +235,31 @@ Result<ltx::Header> Destination::PutMerged(Level level, const store::TxidRange& 
   if (!committed && committed.error().code() == Errc::kAlreadyExists) {
     RUNNEL_TRY_VOID(AcceptOrDropExisting(key, merged));
   } else if (!committed) {
+    const std::lock_guard lock(mutex_);
+    doubtful_.push_back({level, {range, merged.size_bytes, merged.header.timestamp}});
     return Fail(std::move(committed).error().Context(key.text()));
   }
   FileStored(level, {range, merged.size_bytes, merged.header.timestamp}, merged.header);
   return merged.header;
+}
+
+// The next try is often of a longer range: what the last one may have left would stay for good,
+// known to nobody.
+Result<void> Destination::DropDoubtful(Level level, const store::TxidRange& wanted) {
+  std::vector<store::ObjectKey> keys;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const LeveledFile& file : doubtful_) {
+      const bool is_wanted = file.file.range == wanted || manifest_.Find(level, file.file.range);
+      if (file.level == level && !is_wanted) keys.push_back(layout_.LtxKey(level, file.file.range));
+    }
+  }
+  if (!keys.empty()) RUNNEL_TRY_VOID(store_.Delete(keys));
+  const std::lock_guard lock(mutex_);
+  std::erase_if(doubtful_, [&](const LeveledFile& file) {
+    return file.level == level && file.file.range != wanted;
+  });
+  return {};
 }
 
 // The same merge of the same files gives the same bytes: an object with our file checksum is our
@@ -262,6 +284,9 @@ Result<void> Destination::AcceptOrDropExisting(const store::ObjectKey& key,
 void Destination::FileStored(Level level, const ReplicaFile& file, const ltx::Header& header) {
   const std::lock_guard lock(mutex_);
   manifest_.Add(level, file);
+  std::erase_if(doubtful_, [&](const LeveledFile& doubtful) {
+    return doubtful.level == level && doubtful.file.range == file.range;
+  });
   counters_.bytes_uploaded += file.size_bytes;
   if (level != kLevelSnapshot) {
     ++counters_.files_compacted;

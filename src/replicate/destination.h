@@ -154,6 +154,7 @@ class Destination {
   Result<void> NoteClaim(Result<void> checked);
   void Fence(const Error& error);
   void CutStored(Txid txid, std::uint64_t size_bytes, const ltx::Header& header);
+  Result<void> DropDoubtful(Level level, const store::TxidRange& wanted);
   void FileStored(Level level, const ReplicaFile& file, const ltx::Header& header);
   store::PutOptions OptionsFor(WallTime timestamp) const;
 
@@ -174,6 +175,8 @@ class Destination {
   Txid staging_valid_from_{1};
   std::optional<SnapshotNeed> snapshot_need_;
   WallTime snapshot_made_at_{};
+  // Merged files whose writing failed without saying whether they are there.
+  std::vector<LeveledFile> doubtful_;
   std::optional<Error> error_;
   DestinationCounters counters_;
 };

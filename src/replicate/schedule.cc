@@ -17,20 +17,20 @@ struct SnapshotRetention {
   std::optional<WallTime> next;
 };
 
+// A snapshot goes once the next one is past the retention: until then it is what restores of the
+// oldest times that are promised begin with.
 SnapshotRetention PlanSnapshots(const Manifest& manifest, Milliseconds retention, WallTime now) {
   SnapshotRetention plan;
-  const Txid newest = manifest.newest(kLevelSnapshot);
   std::vector<ReplicaFile> snapshots = manifest.files(kLevelSnapshot);
   std::ranges::sort(snapshots, {}, [](const ReplicaFile& file) { return file.range.max; });
-  for (const ReplicaFile& file : snapshots) {
-    if (file.range.max == newest) continue;
-    if (file.timestamp < now - retention) {
-      plan.expired.push_back(file);
-      plan.floor = file.range.max;
-    } else {
-      const WallTime due = file.timestamp + retention + Milliseconds(1);
-      plan.next = std::min(plan.next.value_or(due), due);
+  for (std::size_t i = 1; i < snapshots.size(); ++i) {
+    const WallTime due = snapshots[i].timestamp + retention + Milliseconds(1);
+    if (due > now) {
+      plan.next = due;
+      return plan;
     }
+    plan.expired.push_back(snapshots[i - 1]);
+    plan.floor = snapshots[i - 1].range.max;
   }
   return plan;
 }

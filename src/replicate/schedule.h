@@ -41,9 +41,9 @@ struct RetentionPlan {
   std::optional<WallTime> next;  // when age alone makes more of them
 };
 
-// Litestream's rules (docs/formats/store-layout.md, "Retention"), and: an L0 object stays until
-// level 1 has it, and `epoch_first` stays; while there is none, every L0 object stays. Whatever is
-// deleted, the newest state can be restored.
+// Litestream's rules but for three: the newest snapshot past the retention stays too, so that every
+// time within it can be restored; an L0 object stays until level 1 has it; `epoch_first` stays, and
+// while there is none every L0 object. (docs/formats/store-layout.md, "Retention")
 RetentionPlan PlanRetention(const Manifest& manifest, const DestinationSettings& settings,
                             std::optional<Txid> epoch_first, WallTime now);
 
