@@ -1,0 +1,75 @@
+#include "replicate/object_proof.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "ltx/chain.h"
+#include "ltx/decoder.h"
+#include "store/object_source.h"
+
+namespace runnel::replicate {
+namespace {
+
+constexpr std::size_t kWindowBytes = std::size_t{256} << 10;
+
+std::uint64_t StoredPages(const ltx::Header& header) {
+  const bool has_lock_page = header.commit_pages >= ToInt(LockPage(header.page_size));
+  return header.commit_pages - (has_lock_page ? 1U : 0U);
+}
+
+struct PageTotals {
+  std::uint64_t count = 0;
+  ltx::ChainSum sum;
+};
+
+Result<PageTotals> ReadPages(ltx::Decoder& decoder, const ltx::Header& header,
+                             const PageChecksumVisitor& visit) {
+  PageTotals totals;
+  Bytes page(header.page_size);
+  while (true) {
+    RUNNEL_TRY(const auto entry, decoder.ReadPage(page));
+    if (!entry) return totals;
+    const std::uint64_t checksum = ltx::PageChecksum(entry->page_no, page);
+    totals.sum.Add(checksum);
+    ++totals.count;
+    if (visit) RUNNEL_TRY_VOID(visit(entry->page_no, checksum));
+  }
+}
+
+Result<ltx::Header> Prove(ByteSource& source, const LeveledFile& file,
+                          const PageChecksumVisitor& visit) {
+  ltx::Decoder decoder(source);
+  RUNNEL_TRY(const ltx::Header header, decoder.ReadHeader());
+  if (header.min_txid != file.file.range.min || header.max_txid != file.file.range.max) {
+    return Fail(Errc::kCorruption,
+                fmt::format("its header names txids {} to {}", FormatTxid(header.min_txid),
+                            FormatTxid(header.max_txid)));
+  }
+  RUNNEL_TRY(const PageTotals totals, ReadPages(decoder, header, visit));
+  RUNNEL_TRY_VOID(decoder.Finish());
+  const bool starts_chain = header.chain && header.chain->before == DatabaseChecksum{0};
+  if (!starts_chain && !header.IsSnapshot()) return header;
+  if (totals.count != StoredPages(header)) {
+    return Fail(Errc::kCorruption, fmt::format("it is to hold every page, and has {} of {}",
+                                               totals.count, StoredPages(header)));
+  }
+  if (header.chain && totals.sum.value() != header.chain->after) {
+    return Fail(Errc::kCorruption, "its pages do not add up to its database checksum");
+  }
+  return header;
+}
+
+}  // namespace
+
+Result<ltx::Header> ProveObject(store::ObjectStore& store, const store::ReplicaLayout& layout,
+                                const LeveledFile& file, const PageChecksumVisitor& visit) {
+  const store::ObjectKey key = layout.LtxKey(file.level, file.file.range);
+  // One byte more than was listed, so that a longer object is seen.
+  store::ObjectSource source(
+      store, key, 0, file.file.size_bytes + 1,
+      static_cast<std::size_t>(std::min<std::uint64_t>(file.file.size_bytes + 1, kWindowBytes)));
+  return Prove(source, file, visit);
+}
+
+}  // namespace runnel::replicate
