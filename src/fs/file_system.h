@@ -89,6 +89,7 @@ class FileSystem {
  public:
   virtual ~FileSystem() = default;
 
+  // A directory is kInvalidArgument.
   // `ownership` is given to a file that is made; the mode is not narrowed by the umask. Setting
   // owner or group without the right to is not an error (a daemon need not run as root), but then
   // the group that the file has instead gets no more than everybody gets.

@@ -105,6 +105,14 @@ TEST_P(FileSystemTest, OpenModesSayWhatMustBeThere) {
   EXPECT_FAILS(Errc::kNotFound, files().Open(At("missing/f"), OpenMode::kCreate));
 }
 
+TEST_P(FileSystemTest, ADirectoryIsNoFile) {
+  ASSERT_OK(files().CreateDirectories(At("d"), {.mode = 0700}));
+  for (const OpenMode mode : {OpenMode::kRead, OpenMode::kReadWrite, OpenMode::kCreate}) {
+    EXPECT_FAILS(Errc::kInvalidArgument, files().Open(At("d"), mode));
+  }
+  EXPECT_FAILS(Errc::kAlreadyExists, files().Open(At("d"), OpenMode::kCreateNew));
+}
+
 TEST_P(FileSystemTest, RenameReplacesAndKeepsTheFile) {
   Write(At("a"), "new");
   Write(At("b"), "old");

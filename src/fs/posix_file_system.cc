@@ -71,6 +71,16 @@ Result<UniqueFd> OpenExisting(const Path& path, int flags) {
   return fd;
 }
 
+// A directory can be opened for reading, but nothing of it read.
+Result<UniqueFd> OpenForReading(const Path& path) {
+  RUNNEL_TRY(UniqueFd fd, OpenExisting(path, O_RDONLY));
+  struct stat st;
+  if (::fstat(fd.get(), &st) != 0) return FailErrno("fstat", path);
+  if (!S_ISDIR(st.st_mode)) return fd;
+  errno = EISDIR;
+  return FailErrno("open", path);
+}
+
 Result<UniqueFd> OpenNew(const Path& path, const Ownership& ownership) {
   constexpr int kFlags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC;
   UniqueFd fd(Uninterrupted([&] { return ::open(path.c_str(), kFlags, 0600); }));
@@ -201,7 +211,7 @@ Result<std::unique_ptr<File>> PosixFileSystem::Open(const Path& path, OpenMode m
                                                     const Ownership& ownership) {
   auto fd = [&]() -> Result<UniqueFd> {
     switch (mode) {
-      case OpenMode::kRead: return OpenExisting(path, O_RDONLY);
+      case OpenMode::kRead: return OpenForReading(path);
       case OpenMode::kReadWrite: return OpenExisting(path, O_RDWR);
       case OpenMode::kCreate: return OpenOrCreate(path, ownership);
       case OpenMode::kCreateNew: return OpenNew(path, ownership);

@@ -134,11 +134,10 @@ Result<std::size_t> FileStore::ReadAt(const ObjectKey& key, std::uint64_t offset
                                       MutableBytes out) {
   RUNNEL_TRY(const fs::Path path, ToPath(key));
   auto file = files_.Open(path, fs::OpenMode::kRead);
-  auto count =
-      file ? (*file)->ReadAt(offset, out) : Result<std::size_t>(Fail(std::move(file).error()));
-  // A directory of other objects says this, sooner or later.
-  if (!count && count.error().code() == Errc::kInvalidArgument) return Fail(NoSuchObject(key));
-  return count;
+  if (file) return (*file)->ReadAt(offset, out);
+  // A directory of other objects says this.
+  if (file.error().code() == Errc::kInvalidArgument) return Fail(NoSuchObject(key));
+  return Fail(std::move(file).error());
 }
 
 Result<ObjectInfo> FileStore::Head(const ObjectKey& key) {

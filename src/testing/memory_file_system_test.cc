@@ -149,6 +149,19 @@ TEST(MemoryFileSystemTest, ADirectoryWhoseNameIsLostTakesItsFilesAlong) {
   EXPECT_EQ(Outcomes(durable, ContentOf("/a/b/c/f")), Set{"x"});
 }
 
+TEST(MemoryFileSystemTest, ADirectoryThatAnotherProcessIsStillMakingIsMadeDurable) {
+  const auto act = [](Machine& m) {
+    m.MakeDirectory("/top");
+    m.SyncDirectory("/");
+    m.MakeDirectory("/top/a/b");  // by the other process, which has not come to syncing
+    RUNNEL_CHECK(
+        fs::CreateDirectoriesDurably(m.files, "/top", "/top/a/b", {.mode = 0700}).has_value());
+    m.WriteSynced("/top/a/b/f", "x");
+    m.SyncDirectory("/top/a/b");
+  };
+  EXPECT_EQ(Outcomes(act, ContentOf("/top/a/b/f")), Set{"x"});
+}
+
 TEST(MemoryFileSystemTest, ARenameBetweenDirectoriesNeedsBothSynced) {
   const auto start = [](Machine& m) {
     m.MakeDirectory("/a");
