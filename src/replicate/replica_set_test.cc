@@ -161,7 +161,7 @@ TEST_F(ReplicaSetTest, AnotherMachineTakesOverAndTheIncumbentIsFenced) {
 
   machine.database.Commit();
   machine.Advance(2s);
-  EXPECT_EQ(machine.set->status()[0].state, DestinationState::kFenced);
+  ASSERT_EQ(machine.set->status()[0].state, DestinationState::kFenced);
   EXPECT_THAT(machine.set->status()[0].error->message(), HasSubstr("other"));
   EXPECT_TRUE(machine.log.Contains("fenced", LogLevel::kError));
   const std::uint64_t calls = store.call_count();
