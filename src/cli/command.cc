@@ -11,6 +11,7 @@ namespace {
 constexpr std::array kCommands = {
     Command{"replicate", "keep copies of live databases", RunReplicate},
     Command{"restore", "bring a database back from its copies", RunRestore},
+    Command{"verify", "prove that a replica is whole", RunVerify},
     Command{"version", "print the version", RunVersion},
 };
 

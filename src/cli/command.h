@@ -52,6 +52,7 @@ Result<std::vector<std::string>> ParseOrHelp(FlagSet& flags, Process& process,
 // The commands, each in a file of its own name.
 Result<void> RunReplicate(Process& process, std::span<const std::string> arguments);
 Result<void> RunRestore(Process& process, std::span<const std::string> arguments);
+Result<void> RunVerify(Process& process, std::span<const std::string> arguments);
 Result<void> RunVersion(Process& process, std::span<const std::string> arguments);
 
 }  // namespace runnel::cli
