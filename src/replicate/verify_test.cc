@@ -136,9 +136,13 @@ TEST_F(VerifyReplicaTest, FindsABrokenChain) {
 
 TEST_F(VerifyReplicaTest, AFullCopyMustHoldEveryPage) {
   const LeveledFile file = AnyFile(Level{0});
-  Replace(file,
-          Reencode(file, [](ltx::Header& header) { header.chain->before = DatabaseChecksum{0}; }));
-  EXPECT_THAT(Verify().findings.at(0).problem, HasSubstr("every page"));
+  auto decoded = ltx::testing::Decode(Read(file)).value();
+  decoded.header.chain->before = DatabaseChecksum{0};
+  ltx::testing::RawFile raw(decoded.header);
+  for (const auto& [page_no, page] : decoded.pages) raw.Block(ToInt(page_no), page);
+  Replace(file, raw.Finish());
+  EXPECT_FALSE(Verify().ok());
+  EXPECT_EQ(Verify().findings.at(0).object, KeyOf(file).text());
 }
 
 TEST_F(VerifyReplicaTest, FindsTxidsThatNobodyHas) {
