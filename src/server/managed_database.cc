@@ -33,8 +33,11 @@ ManagedDatabase::ManagedDatabase(DatabaseSpec spec, const Shared& shared)
                                               static_cast<capture::DatabaseObserver&>(*this))),
       source_(std::make_unique<replicate::CaptureSource>(*database_)) {}
 
+// Capture's jobs tell us of cuts until they are stopped, and what the replicas hold of the staging
+// has to go before the database does.
 ManagedDatabase::~ManagedDatabase() {
   if (replicas_) replicas_->Stop();
+  (void)database_->Stop();
 }
 
 Result<void> ManagedDatabase::Start() {
@@ -84,6 +87,7 @@ Result<void> ManagedDatabase::AwaitFinalSync(MonotonicTime deadline) {
   std::unique_lock lock(mutex_);
   while (!final_is_durable_) {
     if (!final_txid_ && final_txid_.error().code() == Errc::kNotFound) return {};  // no database
+    if (!final_txid_ && !final_txid_.error().retryable()) return Fail(LateError());
     const MonotonicTime now = shared_.clock.MonotonicNow();
     if (now >= deadline) return Fail(LateError());
     const std::uint64_t seen = changes_;
