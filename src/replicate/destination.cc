@@ -18,10 +18,6 @@ namespace {
 constexpr std::chrono::seconds kClaimMaxAge{15};
 constexpr std::size_t kReadBackChunk = std::size_t{256} * 1024;
 
-bool IsFullCopy(const ltx::Header& header) {
-  return header.IsSnapshot() || (header.chain && header.chain->before == DatabaseChecksum{0});
-}
-
 std::optional<DatabaseChecksum> AfterOf(const ltx::Header& header) {
   if (!header.chain) return std::nullopt;
   return header.chain->after;
@@ -128,7 +124,7 @@ Result<Destination::Link> Destination::FindLink(const Manifest& manifest,
 bool Destination::Continues(const ltx::Header& cut) const {
   const std::lock_guard lock(mutex_);
   if (cut.min_txid != Next(position_)) return false;
-  if (IsFullCopy(cut)) return true;
+  if (cut.HoldsAllPages()) return true;
   if (cut.chain && link_.after) return cut.chain->before == *link_.after;
   // One of the two is Litestream's, which proves nothing: only the same local log will do.
   return link_.is_staged;

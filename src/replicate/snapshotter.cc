@@ -114,8 +114,7 @@ std::optional<Txid> Snapshotter::FindFullCopy(const Destination& destination) co
   const auto first = std::ranges::upper_bound(staged, need->beyond, {}, &capture::StagedCut::txid);
   if (first == staged.end()) return std::nullopt;
   const auto summary = source_.staging().Summary(first->txid);
-  if (!summary || !summary->header.chain) return std::nullopt;
-  if (summary->header.chain->before != DatabaseChecksum{0}) return std::nullopt;
+  if (!summary || !summary->header.HoldsAllPages()) return std::nullopt;
   return first->txid;
 }
 
