@@ -146,6 +146,102 @@ TEST_F(ReplicaSetTest, LocalHistoryGoesOnWhileNoDestinationAnswers) {
   EXPECT_EQ(machine.database.scans, 0);
 }
 
+TEST_F(ReplicaSetTest, AClockThatJumpsDeletesNothing) {
+  machine.Start({machine.Target(store)});
+  machine.Run();
+  for (int i = 0; i < 20; ++i) {
+    machine.database.Commit();
+    machine.Advance(1h);
+  }
+  const auto before = Names("db/ltx/");
+  clock.SetWallTime(clock.Now() + 24h * 40);
+  machine.database.Commit();
+  machine.Advance(20h);
+  auto after = Names("db/ltx/");
+  for (const std::string& name : before) EXPECT_THAT(after, Contains(name));
+  EXPECT_TRUE(machine.log.Contains("clock jumped", LogLevel::kWarn));
+  machine.database.Commit();
+  machine.Advance(48h);
+  EXPECT_LT(Names("db/ltx/").size(), before.size()) << "confirmed by now";
+  ExpectRestores(machine.database, Txid{22});
+}
+
+TEST_F(ReplicaSetTest, DeletionCanBeSwitchedOff) {
+  auto target = machine.Target(store);
+  target.settings.deletion = DeletionMode::kNever;
+  machine.Start({target});
+  machine.Run();
+  store.CountOnly(runnel::testing::StoreCall::kDelete);
+  const std::uint64_t calls = store.call_count();
+  for (int i = 0; i < 100; ++i) {
+    machine.database.Commit();
+    machine.Advance(1h);
+  }
+  EXPECT_EQ(store.call_count(), calls);
+  ExpectRestores(machine.database, Txid{100});
+}
+
+TEST_F(ReplicaSetTest, ARottenObjectIsToldAndBridgedByASnapshot) {
+  machine.Start({machine.Target(store)});
+  machine.Run();
+  for (int i = 0; i < 8; ++i) {
+    machine.database.Commit();
+    machine.Advance(30s);
+  }
+  // A level 1 file, before level 2 is made of it.
+  const store::ObjectKey key(Names("db/ltx/1/")[3]);
+  Bytes body = store::ReadObject(memory, key, 1 << 20).value();
+  body[body.size() / 2] ^= std::byte{1};
+  ASSERT_OK(store::PutObject(memory, key, body, {}));
+  machine.Advance(10min);
+  EXPECT_TRUE(machine.log.Contains(key.text(), LogLevel::kError) ||
+              machine.log.Contains("damaged", LogLevel::kError));
+  EXPECT_EQ(machine.database.scans, 1);
+  machine.database.Commit();
+  machine.Advance(10min);
+  ExpectRestores(machine.database, Txid{9});
+}
+
+TEST_F(ReplicaSetTest, WithoutRoomForAScanSnapshotsAreMergedFromTheStore) {
+  machine.Start({machine.Target(store)});
+  machine.Run();
+  for (int i = 0; i < 10; ++i) {
+    machine.database.Commit();
+    machine.Advance(1min);
+  }
+  fs.SetCapacity(1 << 20);
+  machine.Advance(25h);
+  EXPECT_EQ(machine.set->status()[0].counters.snapshots, 1U);
+  EXPECT_TRUE(machine.log.Contains("no room for a scan"));
+  machine.database.Commit();
+  machine.Advance(1min);
+  ExpectRestores(machine.database, Txid{11});
+}
+
+TEST_F(ReplicaSetTest, ALongScanTakesManyCutsWithIt) {
+  machine.database.scan_pages_per_step = 1;
+  auto target = machine.Target(store);
+  target.settings.snapshot_interval = 1h;
+  machine.Start({target});
+  machine.Run();
+  for (int i = 0; i < 30; ++i) {
+    machine.database.Commit();
+    machine.Advance(1s);
+  }
+  // The scan begins, and hundreds of cuts are made between its steps.
+  clock.Advance(2h);
+  machine.database.set->OnCut();
+  while (machine.database.scans == 0) ASSERT_TRUE(machine.scheduler.RunOne());
+  for (int i = 0; i < 300; ++i) {
+    machine.database.Commit();
+    clock.Advance(10ms);
+    if (i % 100 == 0) ASSERT_TRUE(machine.scheduler.RunOne());
+  }
+  machine.Advance(1min);
+  EXPECT_THAT(Names("db/ltx/9/"), Contains("db/ltx/9/0000000000000001-000000000000014a.ltx"));
+  ExpectRestores(machine.database, Txid{330});
+}
+
 TEST_F(ReplicaSetTest, AnotherMachineTakesOverAndTheIncumbentIsFenced) {
   machine.Start({machine.Target(store)});
   machine.Run();
