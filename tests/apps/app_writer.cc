@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -30,6 +31,7 @@ struct Options {
   std::string kind = "ledger";
   std::string chaos;
   std::string acknowledge;
+  std::string latencies;
   std::int64_t transactions = 0;
   double seconds = 0;
   int pace_us = 0;
@@ -77,6 +79,8 @@ Options ParseOptions(int argc, char** argv, CLI::App& app) {
                  "autocheckpoint, journal-mode, reopen, reader; or all");
   app.add_option("--acknowledge", options.acknowledge,
                  "Where commits are written down: a file to append to, or - for standard output");
+  app.add_option("--latencies", options.latencies,
+                 "A file for how long each transaction took: 32-bit microseconds, ascending");
   app.add_flag("--ready", options.ready, "Print `ready` once the database is open");
   app.add_flag("--json", options.json, "The summary at the end as one JSON object");
   app.set_version_flag("--version", sqlite3_libversion(), "The version of its SQLite");
@@ -121,6 +125,7 @@ class Run {
               "commits_per_second={:.1f} p50_us={} p99_us={} max_us={}\n";
     fmt::print(stderr, fmt::runtime(format), counts.committed, counts.rolled_back, counts.busy,
                counts.failed, seconds, rate, Percentile(50), Percentile(99), Percentile(100));
+    WriteLatencies();
   }
 
  private:
@@ -128,6 +133,13 @@ class Run {
   std::uint32_t Percentile(std::size_t percent) const {
     if (latencies_us_.empty()) return 0;
     return latencies_us_[(latencies_us_.size() - 1) * percent / 100];
+  }
+  void WriteLatencies() const {
+    if (options_.latencies.empty()) return;
+    std::ofstream file(options_.latencies, std::ios::binary);
+    file.write(reinterpret_cast<const char*>(latencies_us_.data()),
+               static_cast<std::streamsize>(latencies_us_.size() * sizeof(latencies_us_[0])));
+    if (!file.flush()) Die("cannot write " + options_.latencies);
   }
 
   const Options& options_;
