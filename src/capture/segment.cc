@@ -33,6 +33,10 @@ std::array<std::byte, kHeaderSize> SerializeStart(const SegmentStart& start) {
   return bytes;
 }
 
+std::uint64_t HeaderHash(ByteView header) {
+  return GetLittleEndian<std::uint64_t>(header, kHeaderHashOffset);
+}
+
 // Nothing if the bytes are not a whole header.
 Result<std::optional<SegmentStart>> ParseStart(ByteView bytes) {
   if (AsText(bytes.first(6)) != kMagic.substr(0, 6)) return std::nullopt;
@@ -65,12 +69,14 @@ Segment::Segment(fs::FileSystem& fs, fs::Path path, const fs::Ownership& ownersh
       start_(start),
       end_{.position = start.position, .commit_pages = start.commit_pages},
       table_(fs, table_path_, ownership, limits.table_entries),
-      written_bytes_(kHeaderSize) {
+      written_bytes_(kHeaderSize),
+      last_hash_(HeaderHash(SerializeStart(start))) {
   RUNNEL_CHECK(IsValidPageSize(start.page_size));
 }
 
 Result<void> Segment::AddPage(PageNo page_no, ByteView page) {
   RUNNEL_CHECK(page_no != PageNo{0} && page.size() == start_.page_size);
+  std::lock_guard lock(mutex_);
   open_tail_ = true;
   unflushed_ = true;
   // A copy that has not left the memory is replaced in place: a page that is written again and
@@ -91,12 +97,14 @@ Result<void> Segment::AddPage(PageNo page_no, ByteView page) {
 }
 
 void Segment::Commit(const SegmentEnd& end) {
+  std::lock_guard lock(mutex_);
   if (end.position != end_.position) unflushed_ = true;
   end_ = end;
   open_tail_ = false;
 }
 
 Result<void> Segment::Flush() {
+  std::lock_guard lock(mutex_);
   RUNNEL_CHECK(!open_tail_);
   if (!unflushed_) return {};
   RUNNEL_TRY_VOID(WriteBuffer());
@@ -104,13 +112,31 @@ Result<void> Segment::Flush() {
   std::array<std::byte, kCommitRecordSize> record{};
   PutLittleEndian(MutableBytes(record), 4, end_.commit_pages);
   PutWalPosition(record, 8, end_.position);
-  stretch_hash_.Update(ByteView(record).first(kCommitHashOffset));
-  PutLittleEndian(MutableBytes(record), kCommitHashOffset, stretch_hash_.value());
+  const std::uint64_t hash =
+      CommitHash(ByteView(record).first(kCommitHashOffset), stretch_hash_.value());
+  PutLittleEndian(MutableBytes(record), kCommitHashOffset, hash);
   RUNNEL_TRY_VOID(file_->WriteAt(written_bytes_, record));
+  // Nothing of this before the write succeeded: it may have to be repeated.
   written_bytes_ += record.size();
   stretch_hash_.Reset();
+  last_hash_ = hash;
   unflushed_ = false;
   return {};
+}
+
+// Rests on all that the file holds before it, so that a stretch that an older file of this name
+// left on the disk is never taken for one of this.
+std::uint64_t Segment::CommitHash(ByteView record, std::uint64_t stretch_hash) const {
+  std::array<std::byte, 2 * sizeof(std::uint64_t) + kCommitHashOffset> hashed;
+  PutLittleEndian(MutableBytes(hashed), 0, last_hash_);
+  PutLittleEndian(MutableBytes(hashed), 8, stretch_hash);
+  std::ranges::copy(record.first(kCommitHashOffset), hashed.begin() + 16);
+  return Hash64(hashed);
+}
+
+std::uint64_t Segment::size_bytes() const {
+  std::lock_guard lock(mutex_);
+  return written_bytes_ + buffer_.size();
 }
 
 Result<void> Segment::OpenFile() {
@@ -133,6 +159,7 @@ Result<void> Segment::WriteBuffer() {
 
 Result<void> Segment::ReadPage(const PagePlace& place, MutableBytes page) const {
   RUNNEL_CHECK(page.size() == start_.page_size);
+  std::lock_guard lock(mutex_);
   if (place.offset_bytes >= written_bytes_) {
     const std::size_t start = place.offset_bytes - written_bytes_;
     RUNNEL_CHECK(start + page.size() <= buffer_.size());
@@ -210,8 +237,9 @@ Result<bool> Segment::ReplayStretch(std::uint64_t& offset, std::uint64_t file_si
       hash.Update(whole);
       continue;
     }
-    hash.Update(whole.first(kCommitHashOffset));
-    if (GetLittleEndian<std::uint64_t>(record, kCommitHashOffset) != hash.value()) return false;
+    const auto said = GetLittleEndian<std::uint64_t>(record, kCommitHashOffset);
+    if (said != CommitHash(whole.first(kCommitHashOffset), hash.value())) return false;
+    last_hash_ = said;
     break;
   }
   end_ = {.position = GetWalPosition(record, 8),

@@ -7,7 +7,7 @@
 //       are added again, and only a committed segment can be cut.
 //   (2) After Flush() a crash of this process loses nothing that was committed: Recover() finds
 //       it. A power loss may (nothing is synced here); what is lost is in the database, and the
-//       hash of each flushed stretch shows it.
+//       hash of each flushed stretch, which rests on that of the stretch before, shows it.
 //   (3) Small segments never touch the disk. Memory is bounded by the two limits below.
 //
 // The file's layout is in docs/formats/state.md.
@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 
 #include "base/hash64.h"
@@ -45,7 +46,8 @@ struct SegmentEnd {
   std::uint32_t commit_pages = 0;
 };
 
-// One thread at a time.
+// One thread at a time; but once nothing is added any more, one thread may Flush() while another
+// reads.
 class Segment {
  public:
   // Nothing is written to `path` before the memory is full or Flush() is called. A file that is
@@ -72,7 +74,7 @@ class Segment {
   bool committed() const { return !open_tail_; }
   const SegmentStart& start() const { return start_; }
   const SegmentEnd& end() const { return end_; }
-  std::uint64_t size_bytes() const { return written_bytes_ + buffer_.size(); }
+  std::uint64_t size_bytes() const;
 
   PageTable::Cursor Walk() const { return table_.Walk(); }
   Result<void> ReadPage(const PagePlace& place, MutableBytes page) const;
@@ -83,6 +85,7 @@ class Segment {
  private:
   Result<void> OpenFile();
   Result<void> WriteBuffer();
+  std::uint64_t CommitHash(ByteView record, std::uint64_t stretch_hash) const;
   Result<bool> ReplayStretch(std::uint64_t& offset, std::uint64_t file_size);
 
   fs::FileSystem& fs_;
@@ -94,12 +97,16 @@ class Segment {
 
   SegmentEnd end_;
   bool open_tail_ = false;  // pages were added since the last Commit()
-  bool unflushed_ = false;  // the file does not say end_ yet
   PageTable table_;
+
+  // Guards the rest: what a Flush() moves from memory to the file under a reader.
+  mutable std::mutex mutex_;
+  bool unflushed_ = false;       // the file does not say end_ yet
   Bytes buffer_;                 // records not in the file yet; starts at written_bytes_
   std::uint64_t written_bytes_;  // size of the file, header included; also before it is made
   std::unique_ptr<fs::File> file_;
-  Hasher64 stretch_hash_;  // of what was written since the last commit record
+  Hasher64 stretch_hash_;        // of what was written since the last commit record
+  std::uint64_t last_hash_ = 0;  // of the last commit record; at first, of the header
 };
 
 }  // namespace runnel::capture
