@@ -19,6 +19,9 @@ constexpr milliseconds kForcedWaitMax{20};
 constexpr milliseconds kForcedTimeMax{10};
 constexpr microseconds kForcedLook{50};
 
+// How soon to try again when the fence kept the mark from moving.
+constexpr milliseconds kFenceLook{1};
+
 }  // namespace
 
 Capturer::Capturer(CapturerOptions options, sqlite::OpenRegistry& registry, fs::FileSystem& fs,
@@ -35,6 +38,8 @@ Result<Continuity> Capturer::Connect(const std::optional<WalPosition>& resume) {
   const auto connect = [&]() -> Result<Continuity> {
     const WalState& held = mark_.held();
     captured_ = held;
+    behind_held_ = false;
+    fence_closed_ = false;
     persisted_ = {};
     RUNNEL_TRY_VOID(OpenWal());
     if (!resume || !wal_ || resume->salts != held.position.salts ||
@@ -44,6 +49,7 @@ Result<Continuity> Capturer::Connect(const std::optional<WalPosition>& resume) {
     RUNNEL_TRY(const bool holds, HoldsPosition(*wal_, held.page_size, *resume));
     if (!holds) return Continuity::kLost;
     captured_.position = *resume;
+    behind_held_ = *resume != held.position;
     persisted_ = resume->salts;
     return Continuity::kKept;
   };
@@ -73,16 +79,39 @@ Result<void> Capturer::OpenWal() {
 }
 
 Result<void> Capturer::CatchUp(Segment& segment) {
+  RUNNEL_TRY_VOID(CaptureHeld(segment));
   RUNNEL_TRY(const MoveResult moved, mark_.Advance([&](const WalState& state) -> Result<void> {
     RUNNEL_TRY_VOID(CaptureUpTo(state, segment));
     return PrepareForRestart(state, segment);
   }));
-  (void)moved;  // kFenced: everything is captured, only the mark stays for now
+  fence_closed_ = moved == MoveResult::kFenced;  // everything is captured, only the mark stays
+  return {};
+}
+
+// The mark that Connect() took may be in slot 0, where it does not keep the WAL from starting over:
+// what was committed between the end of an earlier capture and the mark can be gone before the mark
+// has moved once. So it is captured first, and whether all of it was still there, its checksums
+// say.
+Result<void> Capturer::CaptureHeld(Segment& segment) {
+  if (!behind_held_) return {};
+  RUNNEL_TRY_VOID(CaptureUpTo(mark_.held(), segment));
+  RUNNEL_TRY_VOID(PrepareForRestart(mark_.held(), segment));
+  behind_held_ = false;
   return {};
 }
 
 Result<void> Capturer::CaptureUpTo(const WalState& state, Segment& segment) {
   if (state.position == captured_.position) return {};
+  // The invariant that everything rests on (capture/read_mark.h): a generation begins only after
+  // all of the one before was captured.
+  const WalPosition& held = mark_.held().position;
+  const bool was_empty = captured_.position.frame == FrameNo{0};
+  const bool missed_the_end = state.position.salts != captured_.position.salts &&
+                              ((held.salts != captured_.position.salts && !was_empty) ||
+                               ToInt(held.frame) > ToInt(captured_.position.frame));
+  if (missed_the_end) {
+    return Fail(Errc::kCorruption, "the WAL started over before all of it was captured");
+  }
   if (state.page_size != captured_.page_size && captured_.page_size != 0) {
     return Fail(Errc::kCorruption, "the page size changed under a held read mark");
   }
@@ -107,13 +136,36 @@ Result<void> Capturer::PrepareForRestart(const WalState& state, Segment& segment
   const bool may_restart =
       live.state.position.salts != state.position.salts || live.backfilled >= state.position.frame;
   if (!may_restart && persisted_ == state.position.salts) return {};
+  if (options_.flush_earlier) RUNNEL_TRY_VOID(options_.flush_earlier());
   RUNNEL_TRY_VOID(segment.Flush());
   persisted_ = state.position.salts;
   return {};
 }
 
+// Once all is copied the mark belongs into slot 0, where a checkpoint that wants to restart the WAL
+// does not wait for it; until then out of it, since nothing can be copied under slot 0.
+bool Capturer::IsInTheWay(const LiveWal& live) const {
+  return (live.backfilled >= live.state.position.frame) != mark_.in_slot_zero();
+}
+
+// Whether a look has anything to do, found in memory alone: an idle database is looked at now and
+// then, and must not cost connections or system calls for it.
+Result<bool> Capturer::HasWork() {
+  if (behind_held_ || fence_closed_) return true;
+  auto live = mark_.Live();
+  if (!live) {
+    // A writer that died while it published: the transaction that comes next repairs that.
+    if (live.error().code() == Errc::kBusy) return true;
+    return Fail(std::move(live).error());
+  }
+  const WalPosition& newest = live->state.position;
+  if (newest != captured_.position || newest != mark_.held().position) return true;
+  return IsInTheWay(*live);
+}
+
 Result<std::optional<MonotonicTime>> Capturer::Service(Segment& segment) {
-  RUNNEL_TRY_VOID(CatchUp(segment));
+  RUNNEL_TRY(const bool has_work, HasWork());
+  if (has_work) RUNNEL_TRY_VOID(CatchUp(segment));
   RUNNEL_TRY(const LiveWal before, mark_.Live());
   const CheckpointStep step = policy_.Decide(before, clock_.MonotonicNow());
   switch (step) {
@@ -122,7 +174,10 @@ Result<std::optional<MonotonicTime>> Capturer::Service(Segment& segment) {
     case CheckpointStep::kForced: RUNNEL_TRY_VOID(ForceCheckpoint(segment)); break;
   }
   RUNNEL_TRY(const LiveWal after, mark_.Live());
-  policy_.Note(step, before, after, clock_.MonotonicNow());
+  const MonotonicTime now = clock_.MonotonicNow();
+  policy_.Note(step, before, after, now);
+  // A checkpoint that waits for us tells nobody, and holds the WRITE lock meanwhile.
+  if (fence_closed_ || IsInTheWay(after)) return now + kFenceLook;
   return policy_.NextLook(after);
 }
 
@@ -143,6 +198,8 @@ Result<void> Capturer::CheckpointPassive(Segment& segment) {
 Result<void> Capturer::ForceCheckpoint(Segment& segment) {
   RUNNEL_TRY(sqlite::Connection * locker, mark_.WriteLocker());
   const MonotonicTime wait_until = clock_.MonotonicNow() + kForcedWaitMax;
+  // What can be written before is not written under the lock.
+  RUNNEL_TRY_VOID(segment.Flush());
   for (;;) {
     RUNNEL_TRY_VOID(CatchUp(segment));
     auto lock = sqlite::WriteLock::Take(*locker);
@@ -161,12 +218,11 @@ Result<void> Capturer::ForceCheckpoint(Segment& segment) {
 Result<bool> Capturer::BackfillUnderWriteLock(Segment& segment, MonotonicTime deadline) {
   RUNNEL_TRY(sqlite::Connection * connection, mark_.Checkpointer());
   for (;;) {
-    RUNNEL_TRY_VOID(CatchUp(segment));
+    // A header that cannot be read now is a dead writer's. SQLite would repair it under the very
+    // lock that we hold, and wait for it.
     RUNNEL_TRY(const LiveWal live, mark_.Live());
-    if (live.backfilled >= live.state.position.frame) {
-      RUNNEL_TRY_VOID(CatchUp(segment));
-      return true;
-    }
+    RUNNEL_TRY_VOID(CatchUp(segment));
+    if (live.backfilled >= live.state.position.frame) return true;  // and we are in slot 0 now
     if (clock_.MonotonicNow() >= deadline) return false;
     // A committing application is for an instant still in the read slot of one commit back, and
     // the checkpoint stops there: repeat.
@@ -197,6 +253,12 @@ void Capturer::Rest() {
 Result<bool> Capturer::HasMoved() {
   RUNNEL_TRY(const bool database, mark_.holder().HasMoved());
   if (database) return true;
+  if (wal_) {
+    RUNNEL_TRY(const fs::FileInfo opened, wal_->Info());
+    auto named = fs_.Stat(mark_.holder().wal_path());
+    if (!named && named.error().code() != Errc::kNotFound) return Fail(std::move(named).error());
+    if (!named || named->identity != opened.identity) return true;
+  }
   return mark_.holder().WalIndexHasMoved();
 }
 

@@ -12,6 +12,7 @@
 
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -29,6 +30,8 @@ namespace runnel::capture {
 struct CapturerOptions {
   fs::Path database;
   CheckpointLimits checkpoint;
+  // Writes down what was captured before the current segment and is not cut yet; part of (2).
+  std::function<Result<void>()> flush_earlier;
 };
 
 enum class Continuity : std::uint8_t {
@@ -52,8 +55,10 @@ class Capturer {
   const WalState& captured() const { return captured_; }
   Result<LiveWal> Live() { return mark_.Live(); }
 
-  // Captures everything that is committed into `segment`, and moves the mark there.
+  // Captures everything that is committed into `segment`, and moves the mark there, unless the
+  // fence keeps it for now (fence_closed()).
   Result<void> CatchUp(Segment& segment);
+  bool fence_closed() const { return fence_closed_; }
 
   // CatchUp(), then whatever the checkpoint policy asks for. Returns when to look again though
   // nothing was written.
@@ -70,12 +75,15 @@ class Capturer {
   // Gives back what an idle database does not need.
   void Rest();
 
-  // The database file was deleted or replaced, or its wal-index was: what we follow is not what
-  // applications write.
+  // The database file was deleted or replaced, or its WAL or wal-index was: what we follow is not
+  // what applications write.
   Result<bool> HasMoved();
 
  private:
   Result<void> OpenWal();
+  Result<bool> HasWork();
+  bool IsInTheWay(const LiveWal& live) const;
+  Result<void> CaptureHeld(Segment& segment);
   Result<void> CaptureUpTo(const WalState& state, Segment& segment);
   Result<void> PrepareForRestart(const WalState& state, Segment& segment);
   Result<void> ForceCheckpoint(Segment& segment);
@@ -89,7 +97,9 @@ class Capturer {
   CheckpointPolicy policy_;
   std::unique_ptr<fs::File> wal_;
   WalState captured_;
-  wal::Salts persisted_;  // the generation that the segment's file knows of
+  bool behind_held_ = false;   // captured_ is where an earlier capture ended, before the held mark
+  bool fence_closed_ = false;  // the last CatchUp() could not move the mark
+  wal::Salts persisted_;       // the generation that the segment's file knows of
 };
 
 }  // namespace runnel::capture

@@ -38,6 +38,7 @@ struct Cutter::Changes {
   explicit Changes(std::unique_ptr<fs::SpillBuffer> buffer) : pages(std::move(buffer)) {}
 
   ltx::ChainSum sum;                       // after the cut, once surveyed
+  ltx::ChainSum added;                     // of the cut's own pages
   std::unique_ptr<fs::SpillBuffer> pages;  // (page number, new checksum), ascending
 };
 
@@ -45,13 +46,23 @@ Cutter::Cutter(CutterOptions options, fs::FileSystem& fs, Staging& staging, Logg
     : options_(std::move(options)), fs_(fs), staging_(staging), log_(log) {}
 
 Result<History> Cutter::Open() {
-  reopen_ = false;
+  reopen_ = true;  // until all of it succeeded
   checksums_.reset();
   RUNNEL_TRY_VOID(LoadHistory());
   if (history_.kind != HistoryKind::kNone && history_.kind != HistoryKind::kForeign) {
     RUNNEL_TRY_VOID(LoadChecksums());
   }
+  reopen_ = false;
   return history_;
+}
+
+Result<void> Cutter::Settle() {
+  if (!reopen_) return {};
+  const History before = history_;
+  auto opened = Open();
+  if (opened) return {};
+  history_ = before;
+  return Fail(std::move(opened).error());
 }
 
 Result<void> Cutter::LoadHistory() {
@@ -178,13 +189,11 @@ Result<RebuildFit> Cutter::FinishRebuild() {
 }
 
 Result<StagedCut> Cutter::Cut(const CutRequest& request) {
-  if (reopen_) {
-    RUNNEL_TRY(const History history, Open());
-    if (history.kind != HistoryKind::kOurs) {
-      return Fail(Errc::kCorruption, "the page checksums were lost after the last cut");
-    }
+  RUNNEL_TRY_VOID(Settle());
+  if (history_.kind != HistoryKind::kOurs) {
+    return Fail(Errc::kPreconditionFailed, "the page checksums were lost after the last cut");
   }
-  RUNNEL_CHECK(checksums_.has_value() && history_.kind == HistoryKind::kOurs);
+  RUNNEL_CHECK(checksums_.has_value());
   const Segment& segment = *request.segment;
   RUNNEL_CHECK(segment.committed() && segment.start().page_size == history_.page_size);
 
@@ -196,12 +205,7 @@ Result<StagedCut> Cutter::Cut(const CutRequest& request) {
              staging_.Append(header, {.encoding = options_.encoding},
                              [&](ltx::Encoder& encoder) -> Result<void> {
                                RUNNEL_TRY(auto pages, MergedPages::Open(InputsOf(request)));
-                               Bytes page(history_.page_size);
-                               for (;;) {
-                                 RUNNEL_TRY(const auto page_no, pages->Next(page));
-                                 if (!page_no) return {};
-                                 RUNNEL_TRY_VOID(encoder.WritePage(*page_no, page));
-                               }
+                               return WritePages(*pages, changes, encoder);
                              }));
 
   history_.newest = cut.txid;
@@ -223,6 +227,23 @@ Result<StagedCut> Cutter::Cut(const CutRequest& request) {
   return cut;
 }
 
+// The second reading must give what the first one gave, on which the header rests. It may not:
+// pages that nobody wrote are read from the live file, where a checkpoint may meanwhile put a later
+// commit.
+Result<void> Cutter::WritePages(MergedPages& pages, const Changes& changes,
+                                ltx::Encoder& encoder) const {
+  ltx::ChainSum sum;
+  Bytes page(history_.page_size);
+  for (;;) {
+    RUNNEL_TRY(const auto page_no, pages.Next(page));
+    if (!page_no) break;
+    sum.Add(ltx::PageChecksum(*page_no, page));
+    RUNNEL_TRY_VOID(encoder.WritePage(*page_no, page));
+  }
+  if (sum.value() == changes.added.value()) return {};
+  return Fail(Errc::kUnavailable, "a page changed while it was cut");
+}
+
 // Finds what the cut does to the database checksum. Reads the pages a first time: the header, with
 // the checksum, comes before the pages in the file.
 Result<void> Cutter::Survey(const CutRequest& request, Changes& changes) {
@@ -237,6 +258,7 @@ Result<void> Cutter::Survey(const CutRequest& request, Changes& changes) {
     RUNNEL_TRY(const std::uint64_t old, checksums_->Get(*page_no));
     changes.sum.Remove(old);
     changes.sum.Add(checksum);
+    changes.added.Add(checksum);
     PutLittleEndian(MutableBytes(change), 0, ToInt(*page_no));
     PutLittleEndian(MutableBytes(change), 4, checksum);
     RUNNEL_TRY_VOID(changes.pages->Append(change));
@@ -315,8 +337,10 @@ Result<void> Cutter::RecordPosition(const WalPosition& position) {
 }
 
 Result<void> Cutter::Checkpoint() {
-  if (reopen_ || !checksums_ || checksums_->base().txid == history_.newest) return {};
-  RUNNEL_CHECK(array_sum_ == history_.checksum);
+  // While a scan sets the checksums anew, and until the next cut after it, they stand for no txid.
+  const bool stands_for_newest =
+      !reopen_ && history_.kind == HistoryKind::kOurs && array_sum_ == history_.checksum;
+  if (!stands_for_newest || checksums_->base().txid == history_.newest) return {};
   return checksums_->Checkpoint({.txid = history_.newest,
                                  .checksum = history_.checksum,
                                  .page_size = history_.page_size,

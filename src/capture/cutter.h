@@ -68,6 +68,10 @@ class Cutter {
   Result<History> Open();
   const History& history() const { return history_; }
 
+  // Makes good for a cut that local state could not follow (a full disk). Before anything that
+  // rests on history() or the page checksums; a failure leaves history() as it was.
+  Result<void> Settle();
+
   // The history that the next cut continues is one of which nothing but its newest txid is known.
   // The staging must hold no cut.
   void Adopt(Txid newest);
@@ -90,7 +94,8 @@ class Cutter {
   // The newest cut is what the database is at `position` too: no page differs.
   Result<void> RecordPosition(const WalPosition& position);
 
-  // One cut, the successor of the newest one.
+  // One cut, the successor of the newest one. kPreconditionFailed if the page checksums turn out to
+  // be lost (history().kind is not kOurs any more): what is to be cut needs a scan beside it.
   Result<StagedCut> Cut(const CutRequest& request);
 
   // Makes the page checksums durable as of the newest cut, so that older cuts may be pruned.
@@ -106,6 +111,7 @@ class Cutter {
   Result<bool> RedoCutsAfterBase();
   Result<void> ApplyCut(Txid txid);
   Result<void> Survey(const CutRequest& request, Changes& changes);
+  Result<void> WritePages(MergedPages& pages, const Changes& changes, ltx::Encoder& encoder) const;
   Result<void> Apply(Changes& changes, std::uint32_t commit_pages);
   ltx::Header MakeHeader(const CutRequest& request, DatabaseChecksum after) const;
   MergeInputs InputsOf(const CutRequest& request) const;
@@ -118,7 +124,7 @@ class Cutter {
   History history_;
   std::optional<PageChecksums> checksums_;
   DatabaseChecksum array_sum_{};  // of checksums_; the newest cut's, but after a rebuild
-  bool reopen_ = false;           // a cut was made, but not everything that follows it
+  bool reopen_ = false;           // Open() is owed: a cut was made, but not all that follows it
 };
 
 }  // namespace runnel::capture

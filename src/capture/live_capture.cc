@@ -40,19 +40,25 @@ std::optional<MonotonicTime> Earlier(std::optional<MonotonicTime> a,
 
 std::optional<MonotonicTime> LiveDatabase::RunCapture() {
   std::optional<MonotonicTime> next;
-  bool changed = false;
   {
     std::lock_guard lock(mutex_);
-    const DatabaseState before = state_;
     next = CaptureOnce(environment_.clock.MonotonicNow());
-    changed = state_ != before;
   }
-  if (changed) observer_.OnStatus();
+  TellStatus();
   return next;
 }
 
 std::optional<MonotonicTime> LiveDatabase::CaptureOnce(MonotonicTime now) {
-  if (moved_.exchange(false)) LookForAnotherFile();
+  const bool told = moved_.exchange(false);
+  if (told) {
+    connect_not_before_ = {};
+    connect_back_off_ = {};
+  }
+  // What tells of moved files may fail as well; the one thing that is worse than to look in vain is
+  // to follow a file that nobody writes any more.
+  const bool due =
+      !looked_for_another_file_at_ || now - *looked_for_another_file_at_ >= kSweepEvery;
+  if (told || due) LookForAnotherFile(now);
   if (!capturer_.connected()) {
     if (now < connect_not_before_) return connect_not_before_;
     if (auto connected = Connect(); !connected) {
@@ -87,9 +93,8 @@ std::optional<MonotonicTime> LiveDatabase::CaptureOnce(MonotonicTime now) {
   return Earlier(wake, now + kSweepEvery);
 }
 
-void LiveDatabase::LookForAnotherFile() {
-  connect_not_before_ = {};
-  connect_back_off_ = {};
+void LiveDatabase::LookForAnotherFile(MonotonicTime now) {
+  looked_for_another_file_at_ = now;
   if (!capturer_.connected()) return;
   auto moved = capturer_.HasMoved();
   if (moved && !*moved) return;
@@ -97,11 +102,19 @@ void LiveDatabase::LookForAnotherFile() {
                         {{"path", options_.database.string()}});
   capturer_.Disconnect();
   ++continuity_;
+  if (open_ && !open_->committed()) DropOpen();
   state_ = DatabaseState::kWaiting;
 }
 
 Result<void> LiveDatabase::CheckFile() {
-  RUNNEL_TRY(const sqlite::FileInspection file, environment_.registry.Inspect(options_.database));
+  auto inspected = environment_.registry.Inspect(options_.database);
+  if (!inspected && inspected.error().code() == Errc::kAlreadyExists) {
+    // A scan of ours still has it open: then it is the database that was captured before. Whether
+    // it is in WAL mode, the mark finds out.
+    RUNNEL_TRY(const fs::FileInfo info, environment_.fs.Stat(options_.database));
+    if (environment_.registry.HeldAs(info.identity) == options_.database) return {};
+  }
+  RUNNEL_TRY(const sqlite::FileInspection file, std::move(inspected));
   switch (file.kind) {
     case sqlite::FileKind::kEmpty:
       return Fail(Errc::kUnavailable, "the database is empty: waiting for its first table");
@@ -130,6 +143,7 @@ Result<void> LiveDatabase::Connect() {
     capturer_.Disconnect();
     return ready;
   }
+  resume_is_bad_ = false;
   connect_back_off_ = {};
   error_.reset();
   rested_ = false;
@@ -139,7 +153,9 @@ Result<void> LiveDatabase::Connect() {
 }
 
 Result<std::optional<WalPosition>> LiveDatabase::ResumePosition() {
+  if (resume_is_bad_) return std::nullopt;
   if (open_) return open_->end().position;
+  if (frozen_) return frozen_->segment->end().position;
   if (history_.kind != HistoryKind::kForeign) return history_.position;
   fs::Path wal_path = options_.database;
   wal_path += "-wal";
@@ -173,8 +189,10 @@ Result<void> LiveDatabase::AfterConnect(Continuity continuity) {
     pending_repair_ = PendingRepair{.kind = RepairKind::kDiff};
   } else {
     if (!open_) open_ = NewSegment();
+    // A scan that was to find what was missed earlier still has to.
     const bool checksums_known = history_.kind == HistoryKind::kOurs;
-    if (!checksums_known) pending_repair_ = PendingRepair{.kind = RepairKind::kRebuild};
+    if (!checksums_known && !pending_repair_)
+      pending_repair_ = PendingRepair{.kind = RepairKind::kRebuild};
   }
   state_ = pending_repair_ ? DatabaseState::kScanning : DatabaseState::kCapturing;
   ++continuity_;
@@ -194,7 +212,9 @@ Result<std::optional<MonotonicTime>> LiveDatabase::Service(MonotonicTime now) {
     const bool pins_too_much =
         ToInt(live.state.position.frame) > options_.checkpoint.threshold_frames * kPinnedFactorMax;
     if (pins_too_much) return serviced;
-    SetError(serviced.error());
+    SetError(error_, serviced.error());
+    std::lock_guard pacing_lock(pacing_mutex_);
+    pacing_.OnLook(0, now);
     return now + kConnectRetryFirst;
   }
   if (state_ == DatabaseState::kCapturing) error_.reset();
@@ -210,6 +230,9 @@ Result<std::optional<MonotonicTime>> LiveDatabase::Service(MonotonicTime now) {
   return serviced;
 }
 
+// A capture that failed half-way has to be repeated first.
+bool LiveDatabase::CanBeCut() const { return open_ && open_->has_pages() && open_->committed(); }
+
 bool LiveDatabase::CutAllowed() const { return history_confirmed_ && !adopt_; }
 
 // When to look again for the next cut; nothing if none is due.
@@ -223,6 +246,7 @@ std::optional<MonotonicTime> LiveDatabase::FreezeIfDue(MonotonicTime now) {
     }
     return std::nullopt;
   }
+  if (!CanBeCut()) return std::nullopt;
   if (!cut_requested_ && last_cut_at_ && now < *last_cut_at_ + options_.sync_interval) {
     return *last_cut_at_ + options_.sync_interval;
   }
@@ -253,26 +277,44 @@ std::unique_ptr<Segment> LiveDatabase::NewSegment() {
 }
 
 void LiveDatabase::DropOpen() {
-  if (!open_) return;
-  if (auto removed = open_->Remove(); !removed) {
+  if (open_) RemoveSegment(*open_);
+  open_.reset();
+}
+
+void LiveDatabase::DropFrozen() {
+  if (frozen_) RemoveSegment(*frozen_->segment);
+  frozen_.reset();
+}
+
+void LiveDatabase::RemoveSegment(Segment& segment) {
+  if (auto removed = segment.Remove(); !removed) {
     environment_.log.Warn("cannot remove a segment that is not needed any more",
                           {{"error", removed.error()}});
   }
-  open_.reset();
+}
+
+// Before the WAL may start over. What waits for a scan beside it is of no use without the scan,
+// which a crash ends.
+Result<void> LiveDatabase::FlushFrozen() {
+  if (!frozen_ || frozen_->repair) return {};
+  return frozen_->segment->Flush();
 }
 
 // Lets the application have its WAL to itself, and tries again later.
 void LiveDatabase::GiveUp(Error error, MonotonicTime now) {
   const bool was_connected = capturer_.connected();
   const bool is_news = !error_ || *error_ != error;
+  // Looked for by name: only a connection that was never made has not found the database.
+  const bool not_there = !was_connected && error.code() == Errc::kNotFound;
   if (was_connected) {
+    if (error.code() == Errc::kCorruption) resume_is_bad_ = true;
     capturer_.Disconnect();
     ++continuity_;
     // A capture that failed half-way is repeated from the committed end, or made good by a scan.
     if (open_ && !open_->committed()) DropOpen();
   }
   state_ = DatabaseState::kWaiting;
-  if (is_news && error.code() == Errc::kNotFound) {
+  if (is_news && not_there) {
     environment_.log.Info("waiting for the database", {{"path", options_.database.string()}});
   } else if (is_news) {
     environment_.log.Error("capture stopped, will try again",
@@ -286,7 +328,9 @@ void LiveDatabase::GiveUp(Error error, MonotonicTime now) {
 Result<std::unique_ptr<DatabaseScan>> LiveDatabase::BeginScanLocked() {
   RUNNEL_TRY_VOID(capturer_.CatchUp(*open_));
   const WalState& captured = capturer_.captured();
-  auto overlay = std::make_unique<Segment>(environment_.fs, paths_.spool("overlay"), ownership_,
+  // Several scans may be under way at a time.
+  const std::string name = "overlay-" + std::to_string(++scans_begun_);
+  auto overlay = std::make_unique<Segment>(environment_.fs, paths_.spool(name), ownership_,
                                            SegmentStart{.page_size = captured.page_size,
                                                         .txid = {},
                                                         .position = captured.position,

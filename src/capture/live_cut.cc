@@ -24,15 +24,40 @@ constexpr milliseconds kRepairRetry{1000};
 
 }  // namespace
 
-void LiveDatabase::SetError(const Error& error) {
-  if (error_ && *error_ == error) return;
+void LiveDatabase::SetError(std::optional<Error>& kept, const Error& error) {
+  if (kept && *kept == error) return;
   environment_.log.Error("sync error", {{"path", options_.database.string()}, {"error", error}});
-  error_ = error;
+  kept = error;
+}
+
+// Without any lock held.
+void LiveDatabase::TellStatus() {
+  {
+    std::lock_guard lock(mutex_);
+    const std::optional<Error>& error = error_ ? error_ : cut_error_;
+    if (state_ == told_.state && error == told_.error) return;
+    told_.state = state_;
+    told_.error = error;
+  }
+  observer_.OnStatus();
 }
 
 std::optional<MonotonicTime> LiveDatabase::RunCut() {
-  std::lock_guard cutter_lock(cutter_mutex_);
+  std::optional<Txid> made;
+  std::optional<MonotonicTime> next;
+  {
+    std::lock_guard cutter_lock(cutter_mutex_);
+    next = CutOnce(made);
+  }
+  if (made) observer_.OnCut(*made);
+  TellStatus();
+  return next;
+}
+
+// With cutter_mutex_ held, as all below but the jobs. `made` gets the cut, if there was one.
+std::optional<MonotonicTime> LiveDatabase::CutOnce(std::optional<Txid>& made) {
   const auto run = [&]() -> Result<void> {
+    RUNNEL_TRY_VOID(cutter_->Settle());
     RUNNEL_TRY_VOID(AdoptPending());
     bool cut = false;
     {
@@ -40,7 +65,7 @@ std::optional<MonotonicTime> LiveDatabase::RunCut() {
       cut = frozen_ && CutAllowed();
     }
     if (cut) {
-      RUNNEL_TRY_VOID(CutFrozen());
+      RUNNEL_TRY(made, CutFrozen());
       capture_job_.Wake();
       repair_job_.Wake();
     }
@@ -49,32 +74,36 @@ std::optional<MonotonicTime> LiveDatabase::RunCut() {
   if (auto done = run(); !done) {
     {
       std::lock_guard lock(mutex_);
-      SetError(done.error());
+      SetError(cut_error_, done.error());
     }
     cut_back_off_ = std::clamp(cut_back_off_ * 2, kCutRetryFirst, kCutRetryLast);
     return environment_.clock.MonotonicNow() + cut_back_off_;
   }
   cut_back_off_ = {};
   std::lock_guard lock(mutex_);
+  if (!pending_repair_) cut_error_.reset();
   const Txid newest = history_.newest;
   const bool prunable = release_through_ > cutter_->checkpointed() && newest != Txid{0};
   if (!prunable || !checkpointed_at_) return std::nullopt;
   return *checkpointed_at_ + kPruneEvery;
 }
 
-// With cutter_mutex_ held, as all below.
-Result<void> LiveDatabase::CutFrozen() {
+Result<Txid> LiveDatabase::CutFrozen() {
   const Frozen* frozen = nullptr;
   {
     std::lock_guard lock(mutex_);
     frozen = &*frozen_;  // only this job, or Stop() after it, takes it away
   }
-  RUNNEL_TRY(const StagedCut cut,
-             cutter_->Cut({.segment = frozen->segment.get(),
-                           .scan_spool = frozen->repair ? frozen->repair->spool() : nullptr,
-                           .read_raw = [this](PageNo page_no,
-                                              MutableBytes page) { return ReadRaw(page_no, page); },
-                           .timestamp = frozen->timestamp}));
+  auto made = cutter_->Cut(
+      {.segment = frozen->segment.get(),
+       .scan_spool = frozen->repair ? frozen->repair->spool() : nullptr,
+       .read_raw = [this](PageNo page_no, MutableBytes page) { return ReadRaw(page_no, page); },
+       .timestamp = frozen->timestamp});
+  if (!made) {
+    if (made.error().code() == Errc::kPreconditionFailed) AbandonFrozen();
+    return Fail(std::move(made).error());
+  }
+  const StagedCut cut = *made;
   // Every page is in this cut: the array must not depend on it for long.
   if (frozen->repair) {
     if (auto checkpointed = cutter_->Checkpoint(); !checkpointed) {
@@ -88,18 +117,37 @@ Result<void> LiveDatabase::CutFrozen() {
     done = std::move(*frozen_);
     frozen_.reset();
     history_ = cutter_->history();
-    if (state_ != DatabaseState::kWaiting) error_.reset();
+    cut_error_.reset();
   }
-  if (auto removed = done.segment->Remove(); !removed) {
-    environment_.log.Warn("cannot remove a segment that was cut", {{"error", removed.error()}});
+  RemoveSegment(*done.segment);
+  return cut.txid;
+}
+
+// The page checksums are lost: what was frozen, and what was captured since, comes with a scan of
+// the whole database.
+void LiveDatabase::AbandonFrozen() {
+  std::lock_guard lock(mutex_);
+  history_ = cutter_->history();
+  DropFrozen();
+  DropOpen();
+  ++continuity_;
+  pending_repair_ = PendingRepair{.kind = RepairKind::kDiff};
+  if (capturer_.connected()) {
+    open_ = NewSegment();
+    state_ = DatabaseState::kScanning;
   }
-  observer_.OnCut(cut.txid);
-  return {};
+  repair_job_.Wake();
 }
 
 Result<void> LiveDatabase::ReadRaw(PageNo page_no, MutableBytes page) {
   if (!raw_reader_) {
-    RUNNEL_TRY(raw_reader_, environment_.registry.Open(options_.database));
+    auto opened = environment_.registry.Open(options_.database);
+    if (!opened && opened.error().code() == Errc::kNotFound) {
+      // The database is gone; such a page means nothing, but there has to be one.
+      std::ranges::fill(page, std::byte{0});
+      return {};
+    }
+    RUNNEL_TRY(raw_reader_, std::move(opened));
   }
   const std::uint64_t offset = std::uint64_t{ToInt(page_no) - 1} * page.size();
   RUNNEL_TRY(const std::size_t real, raw_reader_->ReadDatabaseFile(offset, page));
@@ -126,14 +174,16 @@ Result<void> LiveDatabase::AdoptPending() {
     open_txid_ = Next(*adopt);
     // Without local history nothing was compared with anything yet, so what a scan has found holds
     // under the new number too. Otherwise it starts over.
-    if (had_history && capturer_.connected()) {
-      frozen_.reset();
-      repair_.reset();
+    if (had_history) {
+      DropFrozen();
       DropOpen();
-      open_ = NewSegment();
+      repair_.reset();
       ++continuity_;
       pending_repair_ = PendingRepair{.kind = RepairKind::kDiff};
-      state_ = DatabaseState::kScanning;
+      if (capturer_.connected()) {
+        open_ = NewSegment();
+        state_ = DatabaseState::kScanning;
+      }
     } else if (frozen_) {
       open_txid_ = Next(open_txid_);
     }
@@ -164,13 +214,21 @@ Result<void> LiveDatabase::PruneStaging() {
 }
 
 std::optional<MonotonicTime> LiveDatabase::RunRepair() {
-  std::lock_guard cutter_lock(cutter_mutex_);
-  auto next = RepairStep();
-  if (next) return *next;
-  repair_.reset();
-  std::lock_guard lock(mutex_);
-  SetError(next.error());
-  return environment_.clock.MonotonicNow() + kRepairRetry;
+  std::optional<MonotonicTime> next;
+  {
+    std::lock_guard cutter_lock(cutter_mutex_);
+    auto stepped = RepairStep();
+    if (stepped) {
+      next = *stepped;
+    } else {
+      repair_.reset();
+      std::lock_guard lock(mutex_);
+      SetError(cut_error_, stepped.error());
+      next = environment_.clock.MonotonicNow() + kRepairRetry;
+    }
+  }
+  TellStatus();
+  return next;
 }
 
 Result<std::optional<MonotonicTime>> LiveDatabase::RepairStep() {
@@ -190,19 +248,20 @@ Result<std::optional<MonotonicTime>> LiveDatabase::RepairStep() {
   RUNNEL_TRY(const bool more, repair_->Step(kRepairStepBytes));
   if (more) return environment_.clock.MonotonicNow();
   RUNNEL_TRY_VOID(FinishRepair());
-  observer_.OnStatus();
   std::lock_guard lock(mutex_);
   if (pending_repair_) return environment_.clock.MonotonicNow();
   return std::nullopt;
 }
 
 Result<void> LiveDatabase::BeginRepair(PendingRepair pending) {
+  RUNNEL_TRY_VOID(cutter_->Settle());
   std::unique_ptr<DatabaseScan> scan;
   {
     std::lock_guard lock(mutex_);
     RUNNEL_TRY(scan, BeginScanLocked());
   }
-  const bool nothing_to_compare_with = cutter_->history().kind != HistoryKind::kOurs;
+  const bool nothing_to_compare_with = cutter_->history().kind != HistoryKind::kOurs ||
+                                       cutter_->history().page_size != scan->start().page_size;
   if (pending.kind == RepairKind::kDiff && nothing_to_compare_with) {
     RUNNEL_TRY_VOID(cutter_->StartOver(scan->start().page_size));
   }
@@ -240,6 +299,7 @@ Result<void> LiveDatabase::FinishRepair() {
   history_ = cutter_->history();
   if (!nothing_to_cut) Freeze(std::move(repair));
   pending_repair_.reset();
+  cut_error_.reset();
   state_ = DatabaseState::kCapturing;
   environment_.log.Info("compared the database with its replica",
                         {{"path", options_.database.string()}, {"pages_differing", differing}});

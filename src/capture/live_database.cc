@@ -15,7 +15,9 @@ LiveDatabase::LiveDatabase(const DatabaseOptions& options, const Environment& en
       observer_(observer),
       paths_(options_.state_folder),
       pacing_(options_.checkpoint.threshold_frames),
-      capturer_({.database = options_.database, .checkpoint = options_.checkpoint},
+      capturer_({.database = options_.database,
+                 .checkpoint = options_.checkpoint,
+                 .flush_earlier = [this] { return FlushFrozen(); }},
                 environment.registry, environment.fs, environment.clock, environment.log),
       capture_method_(*this, &LiveDatabase::RunCapture),
       cut_method_(*this, &LiveDatabase::RunCut),
@@ -29,7 +31,12 @@ LiveDatabase::~LiveDatabase() {
 
 Result<void> LiveDatabase::Start() {
   RUNNEL_CHECK(!lock_);
-  RUNNEL_TRY_VOID(OpenState());
+  if (auto opened = OpenState(); !opened) {
+    frozen_.reset();
+    open_.reset();
+    lock_.reset();
+    return opened;
+  }
   {
     std::lock_guard lock(mutex_);
     state_ = DatabaseState::kWaiting;
@@ -68,6 +75,7 @@ Result<void> LiveDatabase::OpenState() {
       *staging_, environment_.log);
   RUNNEL_TRY(history_, cutter_->Open());
   history_confirmed_ = history_.kind != HistoryKind::kNone;
+  pending_repair_.reset();
   RUNNEL_TRY(auto recovered, RecoverSegments(fs, paths_, ownership_, history_, options_.segment));
   open_txid_ = Next(history_.newest);
   if (recovered.frozen) {
@@ -85,7 +93,9 @@ Result<void> LiveDatabase::Stop() {
   cut_job_.Stop();
   repair_job_.Stop();
   if (!lock_) return {};
-  auto cut = FinalCut();
+  std::optional<Txid> made;
+  auto cut = FinalCut(made);
+  if (made) observer_.OnCut(*made);
 
   std::scoped_lock lock(cutter_mutex_, mutex_);
   auto checkpointed = cutter_->Checkpoint();
@@ -104,7 +114,7 @@ Result<void> LiveDatabase::Stop() {
   return checkpointed;
 }
 
-Result<void> LiveDatabase::FinalCut() {
+Result<void> LiveDatabase::FinalCut(std::optional<Txid>& made) {
   std::lock_guard cutter_lock(cutter_mutex_);
   {
     std::lock_guard lock(mutex_);
@@ -117,10 +127,11 @@ Result<void> LiveDatabase::FinalCut() {
   for (int i = 0; i < 2; ++i) {
     {
       std::lock_guard lock(mutex_);
-      if (!frozen_ && state_ == DatabaseState::kCapturing && open_->has_pages()) Freeze(nullptr);
+      const bool can_be_frozen = !frozen_ && state_ == DatabaseState::kCapturing && CanBeCut();
+      if (can_be_frozen) Freeze(nullptr);
       if (!frozen_ || !CutAllowed()) return {};
     }
-    RUNNEL_TRY_VOID(CutFrozen());
+    RUNNEL_TRY(made, CutFrozen());
   }
   return {};
 }
@@ -158,8 +169,11 @@ Result<Txid> LiveDatabase::RequestCut() {
       return Fail(error_.value_or(Error(Errc::kUnavailable, "capture has not begun yet")));
     }
     if (!CutAllowed()) return Fail(Errc::kUnavailable, "no replica has been reached yet");
-    RUNNEL_TRY(const auto next, Service(environment_.clock.MonotonicNow()));
+    auto serviced = Service(environment_.clock.MonotonicNow());
+    capture_job_.Wake();  // what follows from this look, or from its failure, is its business
+    RUNNEL_TRY(const auto next, std::move(serviced));
     (void)next;
+    if (!open_->committed()) return Fail(error_.value_or(Error(Errc::kIo, "capture is behind")));
     target = frozen_ ? Next(history_.newest) : history_.newest;
     if (open_->has_pages()) {
       target = Next(target);
@@ -198,7 +212,7 @@ bool LiveDatabase::IsCurrent(const DatabaseScan& scan) const {
 DatabaseStatus LiveDatabase::status() const {
   std::lock_guard lock(mutex_);
   return {.state = state_,
-          .error = error_,
+          .error = error_ ? error_ : cut_error_,
           .newest = history_.newest,
           .newest_at = history_.timestamp,
           .page_size = live_.state.page_size,

@@ -76,12 +76,12 @@ class LiveDatabase {
 
   // live_database.cc: life
   Result<void> OpenState();
-  Result<void> FinalCut();
+  Result<void> FinalCut(std::optional<Txid>& made);
 
   // live_capture.cc: the capture job. With mutex_ held, but for RunCapture().
   std::optional<MonotonicTime> RunCapture();
   std::optional<MonotonicTime> CaptureOnce(MonotonicTime now);
-  void LookForAnotherFile();
+  void LookForAnotherFile(MonotonicTime now);
   Result<void> Connect();
   Result<void> CheckFile();
   Result<std::optional<WalPosition>> ResumePosition();
@@ -91,13 +91,18 @@ class LiveDatabase {
   void Freeze(std::unique_ptr<Repair> repair);
   std::unique_ptr<Segment> NewSegment();
   void DropOpen();
+  void DropFrozen();
+  void RemoveSegment(Segment& segment);
   void GiveUp(Error error, MonotonicTime now);
+  Result<void> FlushFrozen();
+  bool CanBeCut() const;
   bool CutAllowed() const;
   Result<std::unique_ptr<DatabaseScan>> BeginScanLocked();
 
   // live_cut.cc: the cut job and the repair job.
   std::optional<MonotonicTime> RunCut();
-  Result<void> CutFrozen();
+  std::optional<MonotonicTime> CutOnce(std::optional<Txid>& made);
+  Result<Txid> CutFrozen();
   Result<void> AdoptPending();
   Result<void> PruneStaging();
   std::optional<MonotonicTime> RunRepair();
@@ -105,7 +110,9 @@ class LiveDatabase {
   Result<void> BeginRepair(PendingRepair pending);
   Result<void> FinishRepair();
   Result<void> ReadRaw(PageNo page_no, MutableBytes page);
-  void SetError(const Error& error);
+  void AbandonFrozen();
+  void SetError(std::optional<Error>& kept, const Error& error);
+  void TellStatus();
 
   const DatabaseOptions options_;
   const Environment environment_;
@@ -132,8 +139,9 @@ class LiveDatabase {
   mutable std::mutex mutex_;  // guards all below, but the jobs
   Capturer capturer_;
   DatabaseState state_ = DatabaseState::kStopped;
-  std::optional<Error> error_;
-  History history_;  // a copy of the cutter's, as of the newest cut
+  std::optional<Error> error_;      // of capture
+  std::optional<Error> cut_error_;  // of the cut or the repair, while capture goes on
+  History history_;                 // a copy of the cutter's, as of the newest cut
   bool history_confirmed_ = false;
   std::optional<Txid> adopt_;
   Txid release_through_{};
@@ -142,7 +150,11 @@ class LiveDatabase {
   std::optional<Frozen> frozen_;
   std::optional<PendingRepair> pending_repair_;
   std::uint64_t continuity_ = 0;
+  std::uint64_t scans_begun_ = 0;
+  bool resume_is_bad_ = false;  // the WAL does not hold what it should: compare instead
   bool cut_requested_ = false;
+  std::optional<MonotonicTime> looked_for_another_file_at_;
+  DatabaseStatus told_;  // what the observer was told of last: state and error
   bool rested_ = false;
   std::optional<MonotonicTime> last_cut_at_;
   MonotonicTime connect_not_before_{};

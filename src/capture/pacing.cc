@@ -11,6 +11,8 @@ using std::chrono::nanoseconds;
 constexpr nanoseconds kFirstLook = milliseconds(1);
 constexpr nanoseconds kPaceSlowest = milliseconds(20);
 constexpr nanoseconds kPaceFastest = milliseconds(1);
+// What the speed of writing is measured over, at most.
+constexpr nanoseconds kStretchMax = std::chrono::seconds(1);
 constexpr nanoseconds kBackOffLast = milliseconds(160);
 // A commit that does not show within this time after its last frame was rolled back, or its writer
 // died; the sweep finds it if it comes after all.
@@ -29,24 +31,25 @@ MonotonicTime Pacing::OnNotify(MonotonicTime now) {
 }
 
 void Pacing::OnLook(std::uint64_t new_frames, MonotonicTime now) {
-  const nanoseconds since_last = last_look_ ? now - *last_look_ : kPaceSlowest;
+  const nanoseconds since_last =
+      last_look_ ? std::min<nanoseconds>(now - *last_look_, kStretchMax) : kPaceSlowest;
   last_look_ = now;
   next_look_.reset();
   if (new_frames > 0) {
     last_activity_ = now;
-    notified_at_.reset();
+    back_off_ = kFirstLook;
     // Half the threshold at the speed of the last stretch.
     const auto until_half = since_last * threshold_frames_ / (2 * new_frames);
     pace_ = std::clamp<nanoseconds>(until_half, kPaceFastest, kPaceSlowest);
-    return;
+  } else {
+    pace_ = kPaceSlowest;
   }
-  pace_ = kPaceSlowest;
   if (!notified_at_) return;
   if (now - *notified_at_ >= kGiveUpAfter) {
     notified_at_.reset();
     return;
   }
-  next_look_ = now + back_off_;
+  next_look_ = now + (new_frames > 0 ? std::max(back_off_, pace_) : back_off_);
   back_off_ = std::min(back_off_ * 2, kBackOffLast);
 }
 

@@ -2,8 +2,9 @@
 //
 // A notification comes when a frame is written, which is before the commit shows in the wal-index,
 // sometimes by an fsync. So after one we look soon, and again with back-off until the commit is
-// there or has had its time. While an application writes without pause we look at a steady pace,
-// faster the faster the WAL grows, so that it is seen before its bound.
+// there or has had its time; also after a look that found something, since another commit may still
+// be on its way behind that one. While an application writes without pause we look at a steady
+// pace, faster the faster the WAL grows, so that it is seen before its bound.
 
 #pragma once
 
@@ -23,7 +24,7 @@ class Pacing {
   // Something was written. Returns when to look, at the latest.
   MonotonicTime OnNotify(MonotonicTime now);
 
-  // A look found this many new frames.
+  // A look found this many new frames. It began at `now`.
   void OnLook(std::uint64_t new_frames, MonotonicTime now);
 
   // The next look that is owed though nothing notifies; nothing: none.

@@ -12,6 +12,9 @@ namespace {
 // be older than the restart.
 constexpr auto kWaitingCheckpointAfter = std::chrono::milliseconds(20);
 
+// Looks further apart than this do not show that the locks were held all the time in between.
+constexpr auto kUnbrokenSeries = std::chrono::milliseconds(10);
+
 }  // namespace
 
 ReadMark::ReadMark(sqlite::OpenRegistry& registry, fs::Path database, Clock& clock)
@@ -36,7 +39,8 @@ Result<void> ReadMark::Acquire() {
   // A checkpointer may have been at work since before the last restart; we were not there to see.
   // The first move into slot 1..4 out of slot 0 therefore has to pass the fence like any other.
   fenced_ = {};
-  blocked_since_.reset();
+  blocked_.reset();
+  slot_zero_moves_ = 0;
   return {};
 }
 
@@ -72,6 +76,9 @@ Result<LiveWal> ReadMark::Live() {
 
 Result<MoveResult> ReadMark::Advance(const std::function<Result<void>(const WalState&)>& capture) {
   RUNNEL_TRY(sqlite::Connection * next, OpenOnDemand(spare_));
+  // What is completely backfilled before the transaction, and the newest commit in it too, is read
+  // from slot 0.
+  const auto before = Live();
   RUNNEL_TRY_VOID(next->Begin());
   const auto try_move = [&]() -> Result<MoveResult> {
     RUNNEL_TRY(const sqlite::WalIndexBytes header, next->HeldHeader());
@@ -82,6 +89,9 @@ Result<MoveResult> ReadMark::Advance(const std::function<Result<void>(const WalS
     RUNNEL_TRY_VOID(holder_->Rollback());
     std::swap(holder_, spare_);
     held_ = state;
+    const bool slot_zero = before && before->state.position == state.position &&
+                           before->backfilled >= state.position.frame;
+    slot_zero_moves_ = slot_zero ? slot_zero_moves_ + 1 : 0;
     return MoveResult::kMoved;
   };
   auto moved = try_move();
@@ -99,15 +109,24 @@ Result<bool> ReadMark::PassesFence(const wal::Salts& salts) {
   RUNNEL_TRY(sqlite::Connection * connection, OpenOnDemand(checkpointer_));
   RUNNEL_TRY(const sqlite::LockState checkpoint, sqlite::ProbeCheckpointLock(*connection));
   if (checkpoint == sqlite::LockState::kHeld) {
-    const MonotonicTime now = clock_.MonotonicNow();
-    if (!blocked_since_) blocked_since_ = now;
-    if (now - *blocked_since_ < kWaitingCheckpointAfter) return false;
-    RUNNEL_TRY(const sqlite::LockState write, sqlite::ProbeWriteLock(*connection));
-    if (write == sqlite::LockState::kFree) return false;
+    RUNNEL_TRY(const bool waits_for_us, IsWaitingForUs(*connection));
+    if (!waits_for_us) return false;
   }
   fenced_ = salts;
-  blocked_since_.reset();
+  blocked_.reset();
   return true;
+}
+
+Result<bool> ReadMark::IsWaitingForUs(sqlite::Connection& connection) {
+  const MonotonicTime now = clock_.MonotonicNow();
+  RUNNEL_TRY(const LiveWal live, Live());
+  const bool unbroken = blocked_ && now - blocked_->last_look <= kUnbrokenSeries &&
+                        blocked_->newest == live.state.position;
+  if (!unbroken) blocked_ = {.since = now, .last_look = now, .newest = live.state.position};
+  blocked_->last_look = now;
+  if (now - blocked_->since < kWaitingCheckpointAfter) return false;
+  RUNNEL_TRY(const sqlite::LockState write, sqlite::ProbeWriteLock(connection));
+  return write == sqlite::LockState::kHeld;
 }
 
 Result<sqlite::Connection*> ReadMark::OpenOnDemand(

@@ -62,6 +62,11 @@ class ReadMark {
   // What the held transaction sees. Only while acquired, as all below.
   const WalState& held() const { return held_; }
 
+  // In slot 0, as far as can be known from outside: SQLite took it if it found the WAL completely
+  // backfilled, unless a checkpoint had its hand on the slot at that instant. So it counts only
+  // after two moves in a row.
+  bool in_slot_zero() const { return slot_zero_moves_ >= 2; }
+
   // The newest commit. No system call.
   Result<LiveWal> Live();
 
@@ -84,6 +89,7 @@ class ReadMark {
   Result<std::unique_ptr<sqlite::Connection>> OpenConnection();
   Result<sqlite::Connection*> OpenOnDemand(std::unique_ptr<sqlite::Connection>& connection);
   Result<bool> PassesFence(const wal::Salts& salts);
+  Result<bool> IsWaitingForUs(sqlite::Connection& connection);
   Result<WalState> StateOf(const sqlite::WalIndexBytes& header);
 
   sqlite::OpenRegistry& registry_;
@@ -95,8 +101,16 @@ class ReadMark {
   std::unique_ptr<sqlite::Connection> checkpointer_;
   std::unique_ptr<sqlite::Connection> write_locker_;
   WalState held_;
-  wal::Salts fenced_;                           // the generation that passed the fence last
-  std::optional<MonotonicTime> blocked_since_;  // the fence has been closed since
+  int slot_zero_moves_ = 0;  // in a row
+  wal::Salts fenced_;        // the generation that passed the fence last
+
+  // The fence was closed at each look of an unbroken series, in which nobody committed.
+  struct Blocked {
+    MonotonicTime since;
+    MonotonicTime last_look;
+    WalPosition newest;
+  };
+  std::optional<Blocked> blocked_;
 };
 
 }  // namespace runnel::capture

@@ -14,12 +14,15 @@ namespace runnel::capture {
 namespace {
 
 constexpr std::string_view kSegmentPrefix = "segment-";
+constexpr std::string_view kSpoolPrefix = "spool-";
 
-// Removes every segment file but those of `keep`.
+// Removes every segment file but those of `keep`, and what is left of spools.
 Result<void> RemoveOtherSegments(fs::FileSystem& fs, const StatePaths& paths,
                                  std::span<const fs::Path> keep) {
   RUNNEL_TRY(const auto entries, fs.List(paths.runnel()));
   for (const fs::DirectoryEntry& entry : entries) {
+    if (entry.name.starts_with(kSpoolPrefix))
+      RUNNEL_TRY_VOID(fs.Remove(paths.runnel() / entry.name));
     if (!entry.name.starts_with(kSegmentPrefix)) continue;
     const bool kept = std::ranges::any_of(keep, [&](const fs::Path& path) {
       return entry.name.starts_with(path.filename().string());

@@ -24,6 +24,13 @@ DatabaseScan::~DatabaseScan() {
 }
 
 Result<bool> DatabaseScan::Step(std::uint64_t max_bytes, const PageVisitor& visit) {
+  if (failure_) return Fail(*failure_);
+  auto more = StepOn(max_bytes, visit);
+  if (!more) failure_ = more.error();
+  return more;
+}
+
+Result<bool> DatabaseScan::StepOn(std::uint64_t max_bytes, const PageVisitor& visit) {
   if (!overlay_cursor_ && overlay_) {
     overlay_cursor_ = overlay_->Walk();
     RUNNEL_TRY_VOID(AdvanceOverlay());

@@ -46,7 +46,7 @@ class DatabaseScan {
   Txid base() const { return start_.base; }
 
   // Visits the next pages, in ascending order without the lock page, until about `max_bytes` were
-  // read. False once the last page was visited.
+  // read. False once the last page was visited. After a failure every later call fails too.
   Result<bool> Step(std::uint64_t max_bytes, const PageVisitor& visit);
 
   PageNo next_page() const { return next_; }
@@ -54,6 +54,7 @@ class DatabaseScan {
  private:
   Result<void> VisitChunk(std::uint32_t page_count, const PageVisitor& visit);
   Result<void> AdvanceOverlay();
+  Result<bool> StepOn(std::uint64_t max_bytes, const PageVisitor& visit);
 
   const ScanStart start_;
   std::unique_ptr<sqlite::Connection> connection_;
@@ -63,6 +64,7 @@ class DatabaseScan {
   Bytes buffer_;
   std::optional<PageTable::Cursor> overlay_cursor_;
   std::optional<PagePlace> overlay_next_;
+  std::optional<Error> failure_;
 };
 
 }  // namespace runnel::capture

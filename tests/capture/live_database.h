@@ -12,6 +12,7 @@
 #include "fs/posix_file_system.h"
 #include "sqlite/open_registry.h"
 #include "testing/capturing_logger.h"
+#include "testing/fault_file_system.h"
 #include "testing/manual_clock.h"
 #include "testing/manual_scheduler.h"
 #include "testing/temp_dir.h"
@@ -49,11 +50,16 @@ class LiveDatabaseTest : public ::testing::Test, public capture::DatabaseObserve
   // The application wrote: notify, and let time pass until nothing is left to do.
   void Settle(std::chrono::milliseconds time = std::chrono::milliseconds(1500));
 
-  // Applies every staged cut to an empty database, and returns the file it makes.
-  Bytes Materialize();
+  // Applies every staged cut up to `last` to an empty database, or to `file`, and returns what it
+  // makes.
+  Bytes Materialize(Txid last = Txid{~0ULL}, Bytes file = {}, Txid from = {});
 
   // The staged cuts together are exactly the database that the application sees.
   void ExpectStagedEqualsLive();
+  void ExpectEqualsLive(ByteView copy);
+
+  // Every call of the kind fails that changes a file whose path has `part` in it.
+  void FailWrites(std::string part, testing::FileFault fault);
 
   void OnCut(Txid newest) override { newest_cut_ = newest; }
   void OnStatus() override {}
@@ -61,7 +67,8 @@ class LiveDatabaseTest : public ::testing::Test, public capture::DatabaseObserve
   testing::TempDir directory_;
   fs::Path path_;
   capture::DatabaseOptions options_;
-  fs::PosixFileSystem fs_;
+  fs::PosixFileSystem posix_;
+  testing::FaultFileSystem fs_{posix_};
   testing::ManualClock clock_;
   testing::CapturingLogger log_;
   std::unique_ptr<sqlite::OpenRegistry> registry_;
