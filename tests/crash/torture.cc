@@ -146,7 +146,9 @@ void Torture::RunAndKill() {
     const bool clean = Below(4) == 0;
     writer->Signal(clean ? SIGTERM : SIGKILL);
     const int status = writer->Wait();
-    if (clean) EXPECT_TRUE(status == 0 || status == 128 + SIGKILL) << "a writer met damage";
+    // It may have been killed before, or before it could take the signal.
+    EXPECT_TRUE(status == 0 || status == 128 + SIGKILL || status == 128 + SIGTERM)
+        << "a writer ended with status " << status;
     if (!clean) ++counts_.application_kills;
   }
   if (!daemon_first) {
