@@ -117,7 +117,7 @@ Result<void> LiveDatabase::CheckFile() {
   RUNNEL_TRY(const sqlite::FileInspection file, std::move(inspected));
   switch (file.kind) {
     case sqlite::FileKind::kEmpty:
-      return Fail(Errc::kUnavailable, "the database is empty: waiting for its first table");
+      return Fail(Errc::kNotFound, "the database is empty: waiting for its first table");
     case sqlite::FileKind::kOpaque: return Fail(Errc::kUnsupported, sqlite::kEncryptedFileCure);
     case sqlite::FileKind::kSqlite: break;
   }
