@@ -18,6 +18,11 @@ namespace {
 constexpr std::chrono::seconds kClaimMaxAge{15};
 constexpr std::size_t kReadBackChunk = std::size_t{256} * 1024;
 
+ProofMode Decide(ProofMode wanted, const store::ObjectStore& target) {
+  if (wanted != ProofMode::kAutomatic) return wanted;
+  return target.capabilities().bills_requests ? ProofMode::kOff : ProofMode::kOn;
+}
+
 std::optional<DatabaseChecksum> AfterOf(const ltx::Header& header) {
   if (!header.chain) return std::nullopt;
   return header.chain->after;
@@ -58,6 +63,7 @@ Destination::Destination(DestinationSettings settings, store::ObjectStore& targe
                          store::ReplicaLayout layout, ClaimIdentity identity,
                          const LocalFiles& local, const Environment& environment)
     : settings_(std::move(settings)),
+      proof_(Decide(settings_.proof, target)),
       store_(target),
       layout_(std::move(layout)),
       local_(local),
@@ -283,6 +289,7 @@ void Destination::FileStored(Level level, const ReplicaFile& file, const ltx::He
   std::erase_if(doubtful_, [&](const LeveledFile& doubtful) {
     return doubtful.level == level && doubtful.file.range == file.range;
   });
+  if (proof_ == ProofMode::kOn) unproven_.push_back({level, file});
   counters_.bytes_uploaded += file.size_bytes;
   if (level != kLevelSnapshot) {
     ++counters_.files_compacted;
@@ -392,6 +399,29 @@ WallTime Destination::snapshot_made_at() const {
   return snapshot_made_at_;
 }
 
+std::optional<LeveledFile> Destination::TakeUnproven() {
+  const std::lock_guard lock(mutex_);
+  if (unproven_.empty()) return std::nullopt;
+  const LeveledFile file = unproven_.back();
+  unproven_.pop_back();
+  return file;
+}
+
+void Destination::PutBackUnproven(const LeveledFile& file) {
+  const std::lock_guard lock(mutex_);
+  unproven_.push_back(file);
+}
+
+void Destination::NoteProven(Txid txid) {
+  const std::lock_guard lock(mutex_);
+  proven_ = txid;
+}
+
+Txid Destination::proven() const {
+  const std::lock_guard lock(mutex_);
+  return proven_;
+}
+
 void Destination::NoteError(const Error& error) {
   const std::lock_guard lock(mutex_);
   ++counters_.errors;
@@ -411,6 +441,7 @@ DestinationStatus Destination::status() const {
           .snapshot_reason = snapshot_need_ ? snapshot_need_->reason : std::string(),
           .position = position_,
           .durable = durable_,
+          .proven = proven_,
           .epoch = epoch,
           .file_count = manifest_.file_count(),
           .total_bytes = manifest_.total_bytes(),

@@ -58,6 +58,7 @@ struct DestinationStatus {
   std::string snapshot_reason;
   Txid position{};  // newest txid that can be restored from it
   Txid durable{};   // newest of our own txids that can be
+  Txid proven{};    // at which it was the same as the live database, page by page
   std::uint64_t epoch = 0;
   std::uint64_t file_count = 0;
   std::uint64_t total_bytes = 0;
@@ -134,6 +135,15 @@ class Destination {
   Txid staging_valid_from() const;
   WallTime snapshot_made_at() const;
 
+  // Merged files that were written and not yet read back, one by one.
+  std::optional<LeveledFile> TakeUnproven();
+  void PutBackUnproven(const LeveledFile& file);
+  // The live database was the same as the replica at `txid`.
+  void NoteProven(Txid txid);
+  Txid proven() const;
+  // What is written is to be read back.
+  bool IsProven() const { return proof_ == ProofMode::kOn; }
+
   void NoteError(const Error& error);
   void NoteSuccess();
   DestinationStatus status() const;
@@ -159,6 +169,7 @@ class Destination {
   store::PutOptions OptionsFor(WallTime timestamp) const;
 
   const DestinationSettings settings_;
+  const ProofMode proof_;  // decided by the store where the settings leave it to it
   store::ObjectStore& store_;
   const store::ReplicaLayout layout_;
   const LocalFiles local_;
@@ -177,6 +188,8 @@ class Destination {
   WallTime snapshot_made_at_{};
   // Merged files whose writing failed without saying whether they are there.
   std::vector<LeveledFile> doubtful_;
+  std::vector<LeveledFile> unproven_;
+  Txid proven_{};
   std::optional<Error> error_;
   DestinationCounters counters_;
 };

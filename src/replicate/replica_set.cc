@@ -22,6 +22,9 @@ ReplicaSet::ReplicaSet(std::vector<DestinationTarget> targets, CutSource& source
     Destination& destination = *replica->destination;
     replica->uploader = std::make_unique<Uploader>(destination, source, events, environment);
     replica->maintainer = std::make_unique<Maintainer>(destination, source, events, environment);
+    if (destination.IsProven()) {
+      replica->prover = std::make_unique<Prover>(destination, source, events, local, environment);
+    }
     destinations.push_back(&destination);
     replicas_.push_back(std::move(replica));
   }
@@ -37,6 +40,7 @@ void ReplicaSet::Start() {
   for (const auto& replica : replicas_) {
     replica->upload_job = scheduler.Add(*replica->uploader, runtime::Pool::kTransfer);
     replica->maintain_job = scheduler.Add(*replica->maintainer, runtime::Pool::kBulk);
+    if (replica->prover) replica->prove_job = scheduler.Add(*replica->prover, runtime::Pool::kBulk);
   }
   snapshot_job_ = scheduler.Add(*snapshotter_, runtime::Pool::kBulk);
   for (const auto& replica : replicas_) replica->upload_job.Wake();
@@ -48,12 +52,16 @@ void ReplicaSet::Stop() {
   for (const auto& replica : replicas_) {
     replica->upload_job.Stop();
     replica->maintain_job.Stop();
+    replica->prove_job.Stop();
   }
   snapshot_job_.Stop();
 }
 
 void ReplicaSet::OnCut() {
-  for (const auto& replica : replicas_) replica->upload_job.Wake();
+  for (const auto& replica : replicas_) {
+    replica->upload_job.Wake();
+    replica->prove_job.Wake();
+  }
   snapshot_job_.Wake();
 }
 
@@ -93,6 +101,7 @@ Result<std::optional<MonotonicTime>> ReplicaSet::OnConnected(Destination& destin
   for (const auto& replica : replicas_) {
     if (replica->destination.get() == &destination) {
       replica->maintain_job.Wake();
+      replica->prove_job.Wake();
     } else if (replica->destination->state() != DestinationState::kConnecting) {
       replica->upload_job.Wake();
     }
@@ -108,6 +117,7 @@ void ReplicaSet::OnStored(Destination& destination) {
   // A snapshot lets uploads go on, and a new level makes retention possible.
   replica.upload_job.Wake();
   replica.maintain_job.Wake();
+  replica.prove_job.Wake();
   snapshot_job_.Wake();
   AnswerWaits();
   ReleaseStaged();

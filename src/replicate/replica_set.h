@@ -25,6 +25,7 @@
 #include "replicate/destination.h"
 #include "replicate/events.h"
 #include "replicate/maintainer.h"
+#include "replicate/prover.h"
 #include "replicate/settings.h"
 #include "replicate/snapshotter.h"
 #include "replicate/uploader.h"
@@ -75,9 +76,11 @@ class ReplicaSet final : private DestinationEvents {
     std::unique_ptr<Destination> destination;
     std::unique_ptr<Uploader> uploader;
     std::unique_ptr<Maintainer> maintainer;
-    std::optional<Txid> reported;  // its newest txid when it connected; guarded by mutex_
+    std::unique_ptr<Prover> prover;  // none where nothing is read back
+    std::optional<Txid> reported;    // its newest txid when it connected; guarded by mutex_
     runtime::JobHandle upload_job;
     runtime::JobHandle maintain_job;
+    runtime::JobHandle prove_job;
   };
 
   struct Wait {

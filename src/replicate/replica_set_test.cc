@@ -50,7 +50,9 @@ TEST_F(ReplicaSetTest, CutsWaitForTheSyncIntervalAndTheFirstAfterQuietDoesNot) {
 }
 
 TEST_F(ReplicaSetTest, AnIdleDatabaseMakesNoRequestAndSetsNoTimer) {
-  machine.Start({machine.Target(store)});
+  auto target = machine.Target(store);
+  target.settings.proof = ProofMode::kOn;
+  machine.Start({target});
   machine.Run();
   for (int i = 0; i < 5; ++i) {
     machine.database.Commit();

@@ -89,6 +89,7 @@ class Scenario {
     target.settings.snapshot_interval = 3min;
     target.settings.snapshot_retention = 4min;
     target.settings.l0_retention = 1min;
+    target.settings.proof = ProofMode::kOn;
     return target;
   }
 

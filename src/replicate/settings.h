@@ -22,6 +22,13 @@ enum class Importance : std::uint8_t { kOptional, kRequired };
 
 enum class DeletionMode : std::uint8_t { kByAge, kNever };
 
+// Whether what is written is read back and compared with the live database.
+enum class ProofMode : std::uint8_t {
+  kAutomatic,  // unless the store bills requests
+  kOn,
+  kOff,
+};
+
 struct DestinationSettings {
   std::string name;  // for logs and tables
   Importance importance = Importance::kOptional;
@@ -33,6 +40,7 @@ struct DestinationSettings {
   Milliseconds snapshot_retention = std::chrono::hours(24);
   Milliseconds l0_retention = std::chrono::minutes(5);  // 0: L0 objects are never deleted
   DeletionMode deletion = DeletionMode::kByAge;
+  ProofMode proof = ProofMode::kAutomatic;
 };
 
 // What replication is built on. All of it outlives whatever is given it.
