@@ -5,6 +5,11 @@
 #include <utility>
 
 namespace runnel::replicate {
+namespace {
+
+constexpr std::uint64_t kBacklogNotedBytes = std::uint64_t{1} << 30;
+
+}  // namespace
 
 Uploader::Uploader(Destination& destination, CutSource& source, DestinationEvents& events,
                    const Environment& environment)
@@ -32,7 +37,16 @@ std::optional<MonotonicTime> Uploader::Run() {
   destination_.NoteError(next.error());
   errors_.Log(LogLevel::kWarn, "upload failed, trying again", "destination",
               destination_.settings().name, next.error());
+  WarnOfBacklog();
   return backoff_.Failed(now, environment_.random);
+}
+
+void Uploader::WarnOfBacklog() {
+  if (source_.staging().total_bytes() < kBacklogNotedBytes) return;
+  errors_.Log(
+      LogLevel::kWarn, "staged cuts take up the disk until the destination answers", "destination",
+      destination_.settings().name,
+      Error(Errc::kNoSpace, fmt::format("more than {} GiB are staged", kBacklogNotedBytes >> 30)));
 }
 
 Result<Uploader::WakeTime> Uploader::Step(MonotonicTime now) {

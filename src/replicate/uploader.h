@@ -2,7 +2,9 @@
 
 #pragma once
 
+#include <atomic>
 #include <optional>
+#include <string>
 
 #include "replicate/backoff.h"
 #include "replicate/cut_source.h"
@@ -35,6 +37,7 @@ class Uploader final : public runtime::Job {
   Result<WakeTime> ConnectAndSettle();
   Result<WakeTime> BeginBatch(Txid newest, MonotonicTime now);
   Result<WakeTime> UploadNext(MonotonicTime now);
+  void WarnOfBacklog();
   WakeTime BlockForSnapshot(Txid beyond, std::string reason);
 
   Destination& destination_;
