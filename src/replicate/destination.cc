@@ -222,6 +222,8 @@ Result<ltx::Header> Destination::PutMerged(Level level, const store::TxidRange& 
   RUNNEL_TRY_VOID(DropDoubtful(level, range));
   RUNNEL_TRY(auto writer, store_.StartPut(key, OptionsFor(timestamp)));
   StoppableSink sink(*writer, stop);
+  // Missing, it would look like a missing input.
+  RUNNEL_TRY_VOID(environment_.fs.CreateDirectories(local_.spool_folder, local_.ownership));
   const fs::Path spill =
       fs::UniqueTemporaryPath(local_.spool_folder / "index", environment_.random);
   RUNNEL_TRY(const ltx::MergeResult merged,
