@@ -45,7 +45,7 @@ Daemon::Daemon(DaemonOptions options, const World& world)
               .scheduler = world.scheduler,
               .host = HostName(),
               .boot_id = BootId(world.fs)},
-      router_(std::make_unique<WatchRouter>(world.watcher, world.log)) {}
+      router_(std::make_unique<WatchRouter>(world.watcher, world.clock, world.log)) {}
 
 Daemon::~Daemon() {
   for (const auto& database : databases_) router_->Remove(database->path());

@@ -8,6 +8,10 @@ namespace {
 // How long until a directory that does not exist is looked for again.
 constexpr std::chrono::milliseconds kRetryMissing{5000};
 
+// While we wait in a read, every write of an application wakes us, at its expense. After one lot of
+// events this much of the next is left to pile up in the kernel.
+constexpr std::chrono::milliseconds kRest{1};
+
 constexpr std::string_view kWalSuffix = "-wal";
 constexpr std::string_view kShmSuffix = "-shm";
 
@@ -43,8 +47,8 @@ void Tell(const WatchTarget& target, fs::WatchEventKind kind) {
 
 }  // namespace
 
-WatchRouter::WatchRouter(fs::DirectoryWatcher& watcher, Logger& log)
-    : watcher_(watcher), log_(log), thread_([this] { Run(); }) {}
+WatchRouter::WatchRouter(fs::DirectoryWatcher& watcher, Clock& clock, Logger& log)
+    : watcher_(watcher), clock_(clock), log_(log), thread_([this] { Run(); }) {}
 
 WatchRouter::~WatchRouter() {
   {
@@ -105,14 +109,17 @@ void WatchRouter::Run() {
       if (missing_ > 0) timeout = kRetryMissing;
     }
     auto events = watcher_.Wait(timeout);
-    std::lock_guard lock(mutex_);
     if (!events) {
       log_.Error("cannot wait for changes of files; they are found by a slow sweep",
                  {{"error", events.error()}});
       return;
     }
-    for (const fs::WatchEvent& event : *events) Dispatch(event);
-    if (missing_ > 0) RetryMissing();
+    {
+      std::lock_guard lock(mutex_);
+      for (const fs::WatchEvent& event : *events) Dispatch(event);
+      if (missing_ > 0) RetryMissing();
+    }
+    if (!events->empty()) clock_.Sleep(kRest);
   }
 }
 

@@ -13,6 +13,7 @@
 #include <thread>
 #include <unordered_map>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/result.h"
 #include "fs/directory_watch.h"
@@ -29,7 +30,7 @@ struct WatchTarget {
 class WatchRouter {
  public:
   // `watcher` and `log` outlive the router.
-  WatchRouter(fs::DirectoryWatcher& watcher, Logger& log);
+  WatchRouter(fs::DirectoryWatcher& watcher, Clock& clock, Logger& log);
   ~WatchRouter();  // no database is watched any more
   WatchRouter(const WatchRouter&) = delete;
   WatchRouter& operator=(const WatchRouter&) = delete;
@@ -54,6 +55,7 @@ class WatchRouter {
   void TellAll(Directory& directory);
 
   fs::DirectoryWatcher& watcher_;
+  Clock& clock_;
   Logger& log_;
 
   std::mutex mutex_;  // guards what follows; held while a target is told
