@@ -19,6 +19,11 @@ constexpr milliseconds kForcedWaitMax{20};
 constexpr milliseconds kForcedTimeMax{10};
 constexpr microseconds kForcedLook{50};
 
+// How long the mark may stay behind meanwhile, and what may be captured under the lock, in
+// thresholds.
+constexpr milliseconds kForcedMarkKeptMax{5};
+constexpr std::uint64_t kForcedCaptureMax = 4;
+
 // How soon to try again when the fence kept the mark from moving.
 constexpr milliseconds kFenceLook{1};
 
@@ -163,71 +168,103 @@ Result<bool> Capturer::HasWork() {
   return IsInTheWay(*live);
 }
 
+// Past the hard bound the mark is not moved before the WRITE lock is ours: with SQLite's own
+// threshold exceeded, each move has the application run a checkpoint in its next commit, which
+// takes as long as ours and is in its way.
+bool Capturer::CanCaptureUnderLock(const Segment& segment) {
+  if (behind_held_ || fence_closed_ || !segment.committed()) return false;
+  const auto live = mark_.Live();
+  if (!live || live->state.position.salts != captured_.position.salts) return false;
+  const std::uint64_t frames =
+      ToInt(live->state.position.frame) - std::uint64_t{ToInt(captured_.position.frame)};
+  return frames <= kForcedCaptureMax * options_.checkpoint.threshold_frames &&
+         policy_.Decide(*live, clock_.MonotonicNow()) == CheckpointStep::kForced;
+}
+
 Result<std::optional<MonotonicTime>> Capturer::Service(Segment& segment) {
-  RUNNEL_TRY(const bool has_work, HasWork());
-  if (has_work) RUNNEL_TRY_VOID(CatchUp(segment));
+  if (!CanCaptureUnderLock(segment)) {
+    RUNNEL_TRY(const bool has_work, HasWork());
+    if (has_work) RUNNEL_TRY_VOID(CatchUp(segment));
+  }
   RUNNEL_TRY(const LiveWal before, mark_.Live());
   const CheckpointStep step = policy_.Decide(before, clock_.MonotonicNow());
-  switch (step) {
-    case CheckpointStep::kNone: break;
-    case CheckpointStep::kPassive: RUNNEL_TRY_VOID(CheckpointPassive(segment)); break;
-    case CheckpointStep::kForced: RUNNEL_TRY_VOID(ForceCheckpoint(segment)); break;
+  CheckpointObstacle obstacle = CheckpointObstacle::kReader;
+  if (step == CheckpointStep::kPassive) {
+    RUNNEL_TRY(obstacle, TryPassive(segment));
+  } else if (step == CheckpointStep::kForced) {
+    RUNNEL_TRY(obstacle, ForceCheckpoint(segment));
   }
   RUNNEL_TRY(const LiveWal after, mark_.Live());
   const MonotonicTime now = clock_.MonotonicNow();
-  policy_.Note(step, before, after, now);
+  policy_.Note(step, obstacle, before, after, now);
   // A checkpoint that waits for us tells nobody, and holds the WRITE lock meanwhile.
   if (fence_closed_ || IsInTheWay(after)) return now + kFenceLook;
   return policy_.NextLook(after);
 }
 
 Result<void> Capturer::CheckpointPassive(Segment& segment) {
+  RUNNEL_TRY_VOID(TryPassive(segment));
+  return CatchUp(segment);
+}
+
+// Then into slot 0, if nobody has written since: there the next writer starts the WAL over.
+Result<CheckpointObstacle> Capturer::TryPassive(Segment& segment) {
   RUNNEL_TRY(sqlite::Connection * connection, mark_.Checkpointer());
   RUNNEL_TRY(const sqlite::CheckpointResult result,
              connection->Checkpoint(sqlite::CheckpointMode::kPassive));
+  RUNNEL_TRY(const LiveWal live, mark_.Live());
+  if (live.backfilled >= live.state.position.frame) RUNNEL_TRY_VOID(CatchUp(segment));
   // Busy: the application is at it itself, which serves as well.
-  (void)result;
-  // Into slot 0, if nobody has written since: there the next writer starts the WAL over.
-  return CatchUp(segment);
+  return result.busy ? CheckpointObstacle::kCheckpointer : CheckpointObstacle::kReader;
 }
 
 // Writers that leave no gap between two commits never let a checkpoint reach the end. With the
 // WRITE lock held nobody commits, so the last frames can be captured, copied and the mark moved to
-// slot 0; the next writer then starts the WAL over. Until the lock is ours we go on as usual: an
-// application's TRUNCATE that has it may be waiting for our mark.
-Result<void> Capturer::ForceCheckpoint(Segment& segment) {
+// slot 0; the next writer then starts the WAL over. While another checkpoint runs, the lock would
+// keep writers waiting for nothing.
+Result<CheckpointObstacle> Capturer::ForceCheckpoint(Segment& segment) {
   RUNNEL_TRY(sqlite::Connection * locker, mark_.WriteLocker());
-  const MonotonicTime wait_until = clock_.MonotonicNow() + kForcedWaitMax;
   // What can be written before is not written under the lock.
   RUNNEL_TRY_VOID(segment.Flush());
+  const MonotonicTime start = clock_.MonotonicNow();
+  MonotonicTime move_at = start + kForcedMarkKeptMax;
   for (;;) {
-    RUNNEL_TRY_VOID(CatchUp(segment));
-    auto lock = sqlite::WriteLock::Take(*locker);
-    if (lock) {
-      RUNNEL_TRY(const bool done,
-                 BackfillUnderWriteLock(segment, clock_.MonotonicNow() + kForcedTimeMax));
-      if (!done) log_.Debug("the WAL could not be emptied under the write lock");
-      return {};
+    RUNNEL_TRY(const sqlite::LockState checkpoint, sqlite::ProbeCheckpointLock(*locker));
+    if (checkpoint == sqlite::LockState::kFree) {
+      auto lock = sqlite::WriteLock::Take(*locker);
+      if (lock) return BackfillUnderWriteLock(segment, clock_.MonotonicNow() + kForcedTimeMax);
+      if (lock.error().code() != Errc::kBusy) return Fail(std::move(lock).error());
     }
-    if (lock.error().code() != Errc::kBusy) return Fail(std::move(lock).error());
-    if (clock_.MonotonicNow() >= wait_until) return {};
+    const MonotonicTime now = clock_.MonotonicNow();
+    if (now >= start + kForcedWaitMax) return CheckpointObstacle::kCheckpointer;
+    if (now >= move_at) {
+      // An application's TRUNCATE that has both locks may be waiting for our mark.
+      RUNNEL_TRY_VOID(CatchUp(segment));
+      move_at = now + kForcedMarkKeptMax;
+    }
     clock_.Sleep(kForcedLook);
   }
 }
 
-Result<bool> Capturer::BackfillUnderWriteLock(Segment& segment, MonotonicTime deadline) {
+Result<CheckpointObstacle> Capturer::BackfillUnderWriteLock(Segment& segment,
+                                                            MonotonicTime deadline) {
   RUNNEL_TRY(sqlite::Connection * connection, mark_.Checkpointer());
+  CheckpointObstacle obstacle = CheckpointObstacle::kReader;
   for (;;) {
     // A header that cannot be read now is a dead writer's. SQLite would repair it under the very
     // lock that we hold, and wait for it.
     RUNNEL_TRY(const LiveWal live, mark_.Live());
     RUNNEL_TRY_VOID(CatchUp(segment));
-    if (live.backfilled >= live.state.position.frame) return true;  // and we are in slot 0 now
-    if (clock_.MonotonicNow() >= deadline) return false;
+    if (live.backfilled >= live.state.position.frame) return obstacle;  // and we are in slot 0 now
+    if (clock_.MonotonicNow() >= deadline) {
+      log_.Debug("the WAL could not be emptied under the write lock");
+      return obstacle;
+    }
     // A committing application is for an instant still in the read slot of one commit back, and
     // the checkpoint stops there: repeat.
     RUNNEL_TRY(const sqlite::CheckpointResult result,
                connection->Checkpoint(sqlite::CheckpointMode::kPassive));
+    obstacle = result.busy ? CheckpointObstacle::kCheckpointer : CheckpointObstacle::kReader;
     if (result.busy) clock_.Sleep(kForcedLook);
   }
 }

@@ -82,12 +82,14 @@ class Capturer {
  private:
   Result<void> OpenWal();
   Result<bool> HasWork();
+  bool CanCaptureUnderLock(const Segment& segment);
   bool IsInTheWay(const LiveWal& live) const;
   Result<void> CaptureHeld(Segment& segment);
   Result<void> CaptureUpTo(const WalState& state, Segment& segment);
   Result<void> PrepareForRestart(const WalState& state, Segment& segment);
-  Result<void> ForceCheckpoint(Segment& segment);
-  Result<bool> BackfillUnderWriteLock(Segment& segment, MonotonicTime deadline);
+  Result<CheckpointObstacle> TryPassive(Segment& segment);
+  Result<CheckpointObstacle> ForceCheckpoint(Segment& segment);
+  Result<CheckpointObstacle> BackfillUnderWriteLock(Segment& segment, MonotonicTime deadline);
 
   const CapturerOptions options_;
   fs::FileSystem& fs_;

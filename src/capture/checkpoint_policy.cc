@@ -12,6 +12,14 @@ using std::chrono::milliseconds;
 constexpr milliseconds kRetryFirst{10};
 constexpr milliseconds kRetryLast{1000};
 
+// What soon ends is tried again soon: a saturating writer fills the WAL to its bound in 10 ms.
+constexpr milliseconds kRetryContended{2};
+
+// Writers that added this part of a threshold while a checkpoint ran will not leave a gap for the
+// next one either: rather than keep the disk busy, wait for the hard bound, or for them to tire.
+constexpr std::uint32_t kSaturatedPart = 8;
+constexpr milliseconds kPassivePause{20};
+
 milliseconds RetryAfter(std::uint32_t fruitless_tries) {
   return std::min(kRetryLast, kRetryFirst * (1U << std::min(fruitless_tries, 10U)));
 }
@@ -21,11 +29,10 @@ milliseconds RetryAfter(std::uint32_t fruitless_tries) {
 CheckpointStep CheckpointPolicy::Decide(const LiveWal& live, MonotonicTime now) const {
   if (now < not_before_) return CheckpointStep::kNone;
   if (Oversized(live)) {
-    const std::uint64_t hard_bound =
-        std::uint64_t{limits_.threshold_frames} * limits_.hard_bound_factor;
     const bool writers_leave_no_gap =
-        ToInt(live.state.position.frame) >= hard_bound && fruitless_tries_ == 0;
-    return writers_leave_no_gap ? CheckpointStep::kForced : CheckpointStep::kPassive;
+        ToInt(live.state.position.frame) >= limits_.hard_bound_frames() && fruitless_tries_ == 0;
+    if (writers_leave_no_gap) return CheckpointStep::kForced;
+    return now < passive_not_before_ ? CheckpointStep::kNone : CheckpointStep::kPassive;
   }
   const bool waited_long =
       idle_since_ && limits_.interval.count() > 0 && now - *idle_since_ >= limits_.interval;
@@ -33,8 +40,8 @@ CheckpointStep CheckpointPolicy::Decide(const LiveWal& live, MonotonicTime now) 
                                                                     : CheckpointStep::kNone;
 }
 
-void CheckpointPolicy::Note(CheckpointStep step, const LiveWal& before, const LiveWal& after,
-                            MonotonicTime now) {
+void CheckpointPolicy::Note(CheckpointStep step, CheckpointObstacle obstacle, const LiveWal& before,
+                            const LiveWal& after, MonotonicTime now) {
   const bool pending = after.backfilled < after.state.position.frame;
   if (!pending) {
     idle_since_.reset();
@@ -44,14 +51,30 @@ void CheckpointPolicy::Note(CheckpointStep step, const LiveWal& before, const Li
   if (step == CheckpointStep::kNone) return;
   const bool progress = after.state.position.salts != before.state.position.salts ||
                         after.backfilled > before.backfilled || !pending;
-  fruitless_tries_ = progress ? 0 : fruitless_tries_ + 1;
-  not_before_ = progress ? now : now + RetryAfter(fruitless_tries_);
-  if (step == CheckpointStep::kPassive && pending) idle_since_ = now;
+  if (progress) {
+    fruitless_tries_ = 0;
+    not_before_ = now;
+  } else if (obstacle == CheckpointObstacle::kCheckpointer) {
+    not_before_ = now + kRetryContended;
+  } else {
+    ++fruitless_tries_;
+    not_before_ = now + RetryAfter(fruitless_tries_);
+  }
+  if (step != CheckpointStep::kPassive || !pending) return;
+  idle_since_ = now;
+  const bool same_wal = after.state.position.salts == before.state.position.salts;
+  const std::uint32_t grew =
+      same_wal ? ToInt(after.state.position.frame) - ToInt(before.state.position.frame) : 0;
+  if (grew >= limits_.threshold_frames / kSaturatedPart) passive_not_before_ = now + kPassivePause;
 }
 
 std::optional<MonotonicTime> CheckpointPolicy::NextLook(const LiveWal& live) const {
   if (live.backfilled >= live.state.position.frame) return std::nullopt;
-  if (Oversized(live)) return not_before_;
+  if (Oversized(live)) {
+    const bool past_hard_bound =
+        ToInt(live.state.position.frame) >= limits_.hard_bound_frames() && fruitless_tries_ == 0;
+    return past_hard_bound ? not_before_ : std::max(not_before_, passive_not_before_);
+  }
   if (!idle_since_ || limits_.interval.count() == 0) return std::nullopt;
   return std::max(not_before_, *idle_since_ + limits_.interval);
 }

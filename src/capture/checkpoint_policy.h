@@ -18,12 +18,20 @@ struct CheckpointLimits {
   std::uint32_t threshold_frames = 800;
   std::uint32_t hard_bound_factor = 2;
   std::chrono::milliseconds interval = std::chrono::minutes(1);  // 0: only by size
+
+  std::uint32_t hard_bound_frames() const { return threshold_frames * hard_bound_factor; }
 };
 
 enum class CheckpointStep : std::uint8_t {
   kNone,
   kPassive,  // without any lock of ours: applications never see BUSY from it
   kForced,   // with SQLite's WRITE lock taken, briefly: writers do not leave us a gap
+};
+
+// How a step ended that copied nothing.
+enum class CheckpointObstacle : std::uint8_t {
+  kReader,        // a read transaction of the application's: only it can end that
+  kCheckpointer,  // somebody else is at it, or a lock was not free: soon over
 };
 
 // Remembers what was tried, so that a reader who pins the WAL is not run into again and again.
@@ -33,8 +41,9 @@ class CheckpointPolicy {
 
   CheckpointStep Decide(const LiveWal& live, MonotonicTime now) const;
 
-  // What a step came to: `live` as read after it.
-  void Note(CheckpointStep step, const LiveWal& before, const LiveWal& after, MonotonicTime now);
+  // What a step came to: `after` as read after it, and what stopped it, if it copied nothing.
+  void Note(CheckpointStep step, CheckpointObstacle obstacle, const LiveWal& before,
+            const LiveWal& after, MonotonicTime now);
 
   // When Decide() may say something else though the WAL has not changed.
   std::optional<MonotonicTime> NextLook(const LiveWal& live) const;
@@ -47,6 +56,7 @@ class CheckpointPolicy {
 
   CheckpointLimits limits_;
   MonotonicTime not_before_{};               // of the next try
+  MonotonicTime passive_not_before_{};       // of the next one without the lock
   std::uint32_t fruitless_tries_ = 0;        // in a row, without a frame backfilled
   std::optional<MonotonicTime> idle_since_;  // frames have waited in the WAL since
 };

@@ -214,7 +214,7 @@ Result<std::optional<MonotonicTime>> LiveDatabase::Service(MonotonicTime now) {
     if (pins_too_much) return serviced;
     SetError(error_, serviced.error());
     std::lock_guard pacing_lock(pacing_mutex_);
-    pacing_.OnLook(0, now);
+    pacing_.OnLook(0, 0, now);
     return now + kConnectRetryFirst;
   }
   if (state_ == DatabaseState::kCapturing) error_.reset();
@@ -222,11 +222,10 @@ Result<std::optional<MonotonicTime>> LiveDatabase::Service(MonotonicTime now) {
   const std::uint64_t new_frames =
       after.salts == before.salts ? ToInt(after.frame) - ToInt(before.frame) : ToInt(after.frame);
   if (new_frames > 0) rested_ = false;
-  {
-    std::lock_guard pacing_lock(pacing_mutex_);
-    pacing_.OnLook(new_frames, now);
-  }
   RUNNEL_TRY(live_, capturer_.Live());
+  const bool next_writer_restarts = live_.backfilled >= live_.state.position.frame;
+  std::lock_guard pacing_lock(pacing_mutex_);
+  pacing_.OnLook(new_frames, next_writer_restarts ? 0 : ToInt(live_.state.position.frame), now);
   return serviced;
 }
 

@@ -14,7 +14,7 @@ LiveDatabase::LiveDatabase(const DatabaseOptions& options, const Environment& en
       environment_(environment),
       observer_(observer),
       paths_(options_.state_folder),
-      pacing_(options_.checkpoint.threshold_frames),
+      pacing_(options_.checkpoint.threshold_frames, options_.checkpoint.hard_bound_frames()),
       capturer_({.database = options_.database,
                  .checkpoint = options_.checkpoint,
                  .flush_earlier = [this] { return FlushFrozen(); }},

@@ -30,7 +30,16 @@ MonotonicTime Pacing::OnNotify(MonotonicTime now) {
   return *next_look_;
 }
 
-void Pacing::OnLook(std::uint64_t new_frames, MonotonicTime now) {
+// Half the way to the threshold, since looks are cheap up to there; then all the way.
+std::uint64_t Pacing::FramesToNextBound(std::uint64_t wal_frames) const {
+  if (wal_frames < threshold_frames_) {
+    return std::max((threshold_frames_ - wal_frames) / 2, std::uint64_t{threshold_frames_ / 8});
+  }
+  if (wal_frames < hard_bound_frames_) return hard_bound_frames_ - wal_frames;
+  return threshold_frames_;
+}
+
+void Pacing::OnLook(std::uint64_t new_frames, std::uint64_t wal_frames, MonotonicTime now) {
   const nanoseconds since_last =
       last_look_ ? std::min<nanoseconds>(now - *last_look_, kStretchMax) : kPaceSlowest;
   last_look_ = now;
@@ -38,9 +47,8 @@ void Pacing::OnLook(std::uint64_t new_frames, MonotonicTime now) {
   if (new_frames > 0) {
     last_activity_ = now;
     back_off_ = kFirstLook;
-    // Half the threshold at the speed of the last stretch.
-    const auto until_half = since_last * threshold_frames_ / (2 * new_frames);
-    pace_ = std::clamp<nanoseconds>(until_half, kPaceFastest, kPaceSlowest);
+    const auto until_bound = since_last * FramesToNextBound(wal_frames) / new_frames;
+    pace_ = std::clamp<nanoseconds>(until_bound, kPaceFastest, kPaceSlowest);
   } else {
     pace_ = kPaceSlowest;
   }

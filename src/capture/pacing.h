@@ -18,14 +18,15 @@ namespace runnel::capture {
 
 class Pacing {
  public:
-  // `threshold_frames`: the size of the WAL that must not be overrun between two looks.
-  explicit Pacing(std::uint32_t threshold_frames) : threshold_frames_(threshold_frames) {}
+  // The sizes of the WAL at which a look has something to do.
+  Pacing(std::uint32_t threshold_frames, std::uint32_t hard_bound_frames)
+      : threshold_frames_(threshold_frames), hard_bound_frames_(hard_bound_frames) {}
 
   // Something was written. Returns when to look, at the latest.
   MonotonicTime OnNotify(MonotonicTime now);
 
-  // A look found this many new frames. It began at `now`.
-  void OnLook(std::uint64_t new_frames, MonotonicTime now);
+  // A look that began at `now` found this many new frames; so many wait in the WAL after it.
+  void OnLook(std::uint64_t new_frames, std::uint64_t wal_frames, MonotonicTime now);
 
   // The next look that is owed though nothing notifies; nothing: none.
   std::optional<MonotonicTime> NextLook() const { return next_look_; }
@@ -34,7 +35,10 @@ class Pacing {
   MonotonicTime last_activity() const { return last_activity_; }
 
  private:
+  std::uint64_t FramesToNextBound(std::uint64_t wal_frames) const;
+
   std::uint32_t threshold_frames_;
+  std::uint32_t hard_bound_frames_;
   std::optional<MonotonicTime> last_look_;
   std::chrono::nanoseconds pace_ = std::chrono::milliseconds(1);
   std::chrono::nanoseconds back_off_{};
