@@ -31,7 +31,8 @@ FileKind ParseHeader(ByteView header, FileInspection& inspection) {
 
 }  // namespace
 
-OpenRegistry::OpenRegistry(fs::FileSystem& file_system) : file_system_(file_system) {}
+OpenRegistry::OpenRegistry(fs::FileSystem& file_system, std::string vfs)
+    : file_system_(file_system), vfs_(std::move(vfs)) {}
 
 OpenRegistry::~OpenRegistry() { RUNNEL_CHECK(held_.empty()); }
 
@@ -59,7 +60,8 @@ Result<std::unique_ptr<Connection>> OpenRegistry::Open(const fs::Path& path) {
   sqlite3* db = nullptr;
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE |
                     SQLITE_OPEN_EXRESCODE;
-  const int rc = sqlite3_open_v2(path.c_str(), &db, flags, nullptr);
+  const char* vfs = vfs_.empty() ? nullptr : vfs_.c_str();
+  const int rc = sqlite3_open_v2(path.c_str(), &db, flags, vfs);
   if (rc != SQLITE_OK) {
     Error error =
         MakeError(rc, db == nullptr ? 0 : sqlite3_system_errno(db), path.native(), "open");

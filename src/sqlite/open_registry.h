@@ -17,6 +17,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -47,8 +48,9 @@ struct FileInspection {
 // Thread-safe.
 class OpenRegistry {
  public:
-  // `file_system` must outlive the registry.
-  explicit OpenRegistry(fs::FileSystem& file_system);
+  // `file_system` must outlive the registry. `vfs`: SQLite's name of the VFS that connections are
+  // opened with; empty: its default.
+  explicit OpenRegistry(fs::FileSystem& file_system, std::string vfs = {});
   ~OpenRegistry();
   OpenRegistry(const OpenRegistry&) = delete;
   OpenRegistry& operator=(const OpenRegistry&) = delete;
@@ -90,6 +92,7 @@ class OpenRegistry {
   void Close(Connection& connection);
 
   fs::FileSystem& file_system_;
+  const std::string vfs_;
   std::mutex mutex_;
   std::map<Key, Held> held_;                             // guarded by mutex_
   std::vector<std::unique_ptr<fs::File>> unidentified_;  // guarded by mutex_; may be of any inode
