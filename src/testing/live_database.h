@@ -51,6 +51,7 @@ class App {
         &value, nullptr);
     return value;
   }
+  sqlite3* handle() { return db_; }
   void LeaveWalOnClose() { sqlite3_db_config(db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr); }
 
  private:
