@@ -53,7 +53,9 @@ bool Program::WaitFor(const std::string& line) {
   return true;
 }
 
-void Program::Kill() { ::kill(pid_, SIGKILL); }
+void Program::Signal(int number) { ::kill(pid_, number); }
+
+void Program::Kill() { Signal(SIGKILL); }
 
 int Program::Wait() {
   while (ReadSome()) {

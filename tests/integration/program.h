@@ -23,7 +23,8 @@ class Program {
   // Reads its output up to and including `line`; false if it ended before.
   bool WaitFor(const std::string& line);
 
-  void Kill();
+  void Signal(int number);
+  void Kill();  // SIGKILL
 
   // Reads the rest of its output. Its exit status, or minus the signal that ended it.
   int Wait();
