@@ -1,0 +1,86 @@
+#include "capture/checkpoint_policy.h"
+
+#include <gtest/gtest.h>
+
+namespace runnel::capture {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+using enum CheckpointStep;
+
+constexpr MonotonicTime kStart{seconds(1000)};
+
+LiveWal Wal(std::uint32_t frames, std::uint32_t backfilled, std::uint32_t salt = 1) {
+  return {.state = {.position = {.salts = {.salt1 = salt, .salt2 = 0},
+                                 .frame = FrameNo{frames},
+                                 .checksum = {}},
+                    .commit_pages = 10,
+                    .page_size = 4096},
+          .backfilled = FrameNo{backfilled}};
+}
+
+TEST(CheckpointPolicyTest, NothingBelowTheThreshold) {
+  CheckpointPolicy policy({.threshold_frames = 100});
+  EXPECT_EQ(policy.Decide(Wal(99, 0), kStart), kNone);
+  EXPECT_EQ(policy.Decide(Wal(500, 500), kStart), kNone);
+}
+
+TEST(CheckpointPolicyTest, PassiveFromTheThresholdAndForcedFromTheHardBound) {
+  CheckpointPolicy policy({.threshold_frames = 100, .hard_bound_factor = 2});
+  EXPECT_EQ(policy.Decide(Wal(100, 0), kStart), kPassive);
+  EXPECT_EQ(policy.Decide(Wal(199, 0), kStart), kPassive);
+  EXPECT_EQ(policy.Decide(Wal(200, 0), kStart), kForced);
+}
+
+TEST(CheckpointPolicyTest, ReaderThatPinsTheWalIsNotRunIntoAgainAndAgainNorIsTheWriteLockTaken) {
+  CheckpointPolicy policy({.threshold_frames = 100, .hard_bound_factor = 2});
+  MonotonicTime now = kStart;
+  int tries = 0;
+  int forced = 0;
+  for (; now < kStart + seconds(60); now += milliseconds(1)) {
+    const LiveWal wal = Wal(5000, 30);
+    const CheckpointStep step = policy.Decide(wal, now);
+    if (step == kNone) {
+      const auto next = policy.NextLook(wal);
+      ASSERT_TRUE(next && *next > now);
+      continue;
+    }
+    ++tries;
+    if (step == kForced) ++forced;
+    policy.Note(step, wal, wal, now);
+  }
+  EXPECT_LE(forced, 1);
+  EXPECT_GT(tries, 50);
+  EXPECT_LT(tries, 80);
+}
+
+TEST(CheckpointPolicyTest, ProgressAllowsTheNextTryAtOnce) {
+  CheckpointPolicy policy({.threshold_frames = 100});
+  policy.Note(kPassive, Wal(150, 0), Wal(150, 0), kStart);
+  EXPECT_EQ(policy.Decide(Wal(150, 0), kStart + milliseconds(1)), kNone);
+  EXPECT_EQ(policy.Decide(Wal(150, 0), kStart + milliseconds(25)), kPassive);
+  policy.Note(kPassive, Wal(150, 0), Wal(160, 150), kStart + milliseconds(25));
+  EXPECT_EQ(policy.Decide(Wal(160, 150), kStart + milliseconds(25)), kPassive);
+}
+
+TEST(CheckpointPolicyTest, FewFramesWaitForTheInterval) {
+  CheckpointPolicy policy({.threshold_frames = 100, .interval = minutes(1)});
+  policy.Note(kNone, Wal(5, 0), Wal(5, 0), kStart);
+  EXPECT_EQ(policy.NextLook(Wal(5, 0)), kStart + minutes(1));
+  EXPECT_EQ(policy.Decide(Wal(5, 0), kStart + seconds(59)), kNone);
+  EXPECT_EQ(policy.Decide(Wal(5, 0), kStart + minutes(1)), kPassive);
+  policy.Note(kPassive, Wal(5, 0), Wal(5, 5), kStart + minutes(1));
+  EXPECT_FALSE(policy.NextLook(Wal(5, 5)));
+}
+
+TEST(CheckpointPolicyTest, IntervalOfZeroIsNone) {
+  CheckpointPolicy policy({.threshold_frames = 100, .interval = {}});
+  policy.Note(kNone, Wal(5, 0), Wal(5, 0), kStart);
+  EXPECT_FALSE(policy.NextLook(Wal(5, 0)));
+  EXPECT_EQ(policy.Decide(Wal(5, 0), kStart + minutes(500)), kNone);
+}
+
+}  // namespace
+}  // namespace runnel::capture
