@@ -125,7 +125,9 @@ void Torture::RunAndKill() {
       const bool clean = Below(4) == 0;
       daemon->Signal(clean ? SIGTERM : SIGKILL);
       const int status = daemon->Wait();
-      EXPECT_EQ(status, clean ? 0 : 128 + SIGKILL) << "the daemon ended by itself";
+      // It may be told to end before it listens.
+      EXPECT_TRUE(clean ? status == 0 || status == 128 + SIGTERM : status == 128 + SIGKILL)
+          << "the daemon ended with status " << status;
       if (!clean) ++counts_.daemon_kills;
       if (Below(3) == 0) PauseUpTo(50);
       daemon = StartDaemon({});
