@@ -335,7 +335,15 @@ Result<std::unique_ptr<DatabaseScan>> LiveDatabase::BeginScanLocked() {
                                                         .position = captured.position,
                                                         .commit_pages = captured.commit_pages},
                                            options_.segment);
-  RUNNEL_TRY_VOID(capturer_.CopyUnbackfilled(*overlay));
+  if (auto copied = capturer_.CopyUnbackfilled(*overlay); !copied) {
+    // Frames that are committed and do not prove themselves. An SQLite before 3.53 can write them
+    // (a savepoint rolled back after the cache spilled), and reads them without a look at
+    // checksums. So does a checkpoint, after which nothing of them is needed.
+    if (copied.error().code() == Errc::kCorruption) {
+      RUNNEL_TRY_VOID(capturer_.CheckpointPassive(*open_));
+    }
+    return Fail(std::move(copied).error());
+  }
   RUNNEL_TRY(auto connection, environment_.registry.Open(options_.database));
   return std::make_unique<DatabaseScan>(ScanStart{.page_size = captured.page_size,
                                                   .commit_pages = captured.commit_pages,
