@@ -216,12 +216,18 @@ TEST_F(CutterTest, ChecksumsFollowTheNewestCutAfterAnUncleanStop) {
   ExpectHistory(cuts);
 }
 
+class CutterFailures : public CutterTest {
+ protected:
+  void FailEveryCallOnce(std::uint64_t stride);
+};
+
 // A failure that comes once, at each call in turn. The caller repeats what failed.
-TEST_F(CutterTest, EveryCallThatFailsOnceLeavesAWholeHistory) {
+void CutterFailures::FailEveryCallOnce(std::uint64_t stride) {
   constexpr FileFault::Effect kEffects[] = {FileFault::Effect::kNone, FileFault::Effect::kPartial,
                                             FileFault::Effect::kWhole};
   for (const FileFault::Effect effect : kEffects) {
-    for (std::uint64_t n = 1;; n += 5) {
+    std::uint64_t n = 1 + static_cast<std::uint64_t>(effect);
+    for (;; n += stride) {
       SCOPED_TRACE(n);
       testing::MemoryFileSystem memory(clock_);
       testing::FaultFileSystem files(memory);
@@ -252,6 +258,12 @@ TEST_F(CutterTest, EveryCallThatFailsOnceLeavesAWholeHistory) {
     }
   }
 }
+
+using CutterFailureTest = CutterFailures;
+TEST_F(CutterFailureTest, LeavesAWholeHistory) { FailEveryCallOnce(13); }
+
+using CutterFailureSlowTest = CutterFailures;
+TEST_F(CutterFailureSlowTest, LeavesAWholeHistoryAtEveryCall) { FailEveryCallOnce(1); }
 
 // The disk is full from some call on, and the process goes on with it for a while; then it dies.
 TEST_F(CutterTest, DiskThatFillsUpAtAnyCallLeavesAWholeHistory) {

@@ -57,7 +57,7 @@ class Torture {
   void ProvePrefix(Txid txid);
   void ExpectEqualToLive();
   std::int64_t LastAcknowledged() const;
-  bool WriterWasLockedOut() const;
+  bool WriterMetDamage() const;
 
   std::uint64_t Below(std::uint64_t bound) { return random_.Below(bound); }
   template <class T>
