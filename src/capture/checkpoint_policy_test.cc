@@ -49,7 +49,7 @@ TEST(CheckpointPolicyTest, ReaderThatPinsTheWalIsNotRunIntoAgainAndAgainNorIsThe
     }
     ++tries;
     if (step == kForced) ++forced;
-    policy.Note(step, wal, wal, now);
+    policy.Note(step, CheckpointObstacle::kReader, wal, wal, now);
   }
   EXPECT_LE(forced, 1);
   EXPECT_GT(tries, 50);
@@ -58,26 +58,36 @@ TEST(CheckpointPolicyTest, ReaderThatPinsTheWalIsNotRunIntoAgainAndAgainNorIsThe
 
 TEST(CheckpointPolicyTest, ProgressAllowsTheNextTryAtOnce) {
   CheckpointPolicy policy({.threshold_frames = 100});
-  policy.Note(kPassive, Wal(150, 0), Wal(150, 0), kStart);
+  policy.Note(kPassive, CheckpointObstacle::kReader, Wal(150, 0), Wal(150, 0), kStart);
   EXPECT_EQ(policy.Decide(Wal(150, 0), kStart + milliseconds(1)), kNone);
   EXPECT_EQ(policy.Decide(Wal(150, 0), kStart + milliseconds(25)), kPassive);
-  policy.Note(kPassive, Wal(150, 0), Wal(160, 150), kStart + milliseconds(25));
+  policy.Note(kPassive, CheckpointObstacle::kReader, Wal(150, 0), Wal(160, 150),
+              kStart + milliseconds(25));
   EXPECT_EQ(policy.Decide(Wal(160, 150), kStart + milliseconds(25)), kPassive);
+}
+
+TEST(CheckpointPolicyTest, AnotherCheckpointInTheWayIsNotBackedOffFromAsAReaderIs) {
+  CheckpointPolicy policy({.threshold_frames = 100});
+  for (int i = 0; i < 20; ++i) {
+    policy.Note(kPassive, CheckpointObstacle::kCheckpointer, Wal(150, 0), Wal(150, 0), kStart);
+  }
+  EXPECT_EQ(policy.Decide(Wal(150, 0), kStart + milliseconds(5)), kPassive);
+  EXPECT_EQ(policy.Decide(Wal(250, 0), kStart + milliseconds(5)), kForced);
 }
 
 TEST(CheckpointPolicyTest, FewFramesWaitForTheInterval) {
   CheckpointPolicy policy({.threshold_frames = 100, .interval = minutes(1)});
-  policy.Note(kNone, Wal(5, 0), Wal(5, 0), kStart);
+  policy.Note(kNone, CheckpointObstacle::kReader, Wal(5, 0), Wal(5, 0), kStart);
   EXPECT_EQ(policy.NextLook(Wal(5, 0)), kStart + minutes(1));
   EXPECT_EQ(policy.Decide(Wal(5, 0), kStart + seconds(59)), kNone);
   EXPECT_EQ(policy.Decide(Wal(5, 0), kStart + minutes(1)), kPassive);
-  policy.Note(kPassive, Wal(5, 0), Wal(5, 5), kStart + minutes(1));
+  policy.Note(kPassive, CheckpointObstacle::kReader, Wal(5, 0), Wal(5, 5), kStart + minutes(1));
   EXPECT_FALSE(policy.NextLook(Wal(5, 5)));
 }
 
 TEST(CheckpointPolicyTest, IntervalOfZeroIsNone) {
   CheckpointPolicy policy({.threshold_frames = 100, .interval = {}});
-  policy.Note(kNone, Wal(5, 0), Wal(5, 0), kStart);
+  policy.Note(kNone, CheckpointObstacle::kReader, Wal(5, 0), Wal(5, 0), kStart);
   EXPECT_FALSE(policy.NextLook(Wal(5, 0)));
   EXPECT_EQ(policy.Decide(Wal(5, 0), kStart + minutes(500)), kNone);
 }

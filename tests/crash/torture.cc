@@ -7,7 +7,6 @@
 #include <charconv>
 #include <filesystem>
 #include <fstream>
-#include <thread>
 
 #include "fs/file_operations.h"
 #include "testing/result_matchers.h"
@@ -110,7 +109,7 @@ std::string Torture::Chaos() {
 
 void Torture::PauseUpTo(int milliseconds) {
   const auto us = Below(static_cast<std::uint64_t>(milliseconds) * 1000 + 1);
-  std::this_thread::sleep_for(std::chrono::microseconds(us));
+  clock_.Sleep(std::chrono::microseconds(us));
 }
 
 void Torture::RunAndKill() {

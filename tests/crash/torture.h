@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "fs/posix_file_system.h"
+#include "runtime/system_clock.h"
 #include "testing/seeded_random.h"
 #include "testing/temp_dir.h"
 #include "tests/crash/process.h"
@@ -69,6 +70,7 @@ class Torture {
 
   testing::SeededRandom random_;
   testing::TempDir directory_;
+  runtime::SystemClock clock_;
   fs::PosixFileSystem files_;
   const std::string page_size_;
   const std::string auto_vacuum_;
