@@ -72,8 +72,9 @@ class Capturer {
   // read of the database file may see torn (docs/capture.md, "Scans").
   Result<void> CopyUnbackfilled(Segment& overlay);
 
-  // Gives back what an idle database does not need.
+  // Gives back what an idle database does not need. Whatever needs it gets it again.
   void Rest();
+  bool rests() const { return wal_ == nullptr && mark_.rests(); }
 
   // The database file was deleted or replaced, or its WAL or wal-index was: what we follow is not
   // what applications write.

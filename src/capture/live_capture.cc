@@ -81,11 +81,10 @@ std::optional<MonotonicTime> LiveDatabase::CaptureOnce(MonotonicTime now) {
     last_activity = pacing_.last_activity();
   }
   const bool at_rest = !open_->has_pages() && !frozen_ && state_ == DatabaseState::kCapturing;
-  if (at_rest && !rested_) {
+  if (at_rest && !capturer_.rests()) {
     const MonotonicTime rest_at = last_activity + kRestAfter;
     if (now >= rest_at) {
       capturer_.Rest();
-      rested_ = true;
     } else {
       wake = Earlier(wake, rest_at);
     }
@@ -146,7 +145,6 @@ Result<void> LiveDatabase::Connect() {
   resume_is_bad_ = false;
   connect_back_off_ = {};
   error_.reset();
-  rested_ = false;
   environment_.log.Info("initialized db",
                         {{"path", options_.database.string()}, {"txid", history_.newest}});
   return {};
@@ -221,7 +219,6 @@ Result<std::optional<MonotonicTime>> LiveDatabase::Service(MonotonicTime now) {
   const WalPosition after = capturer_.captured().position;
   const std::uint64_t new_frames =
       after.salts == before.salts ? ToInt(after.frame) - ToInt(before.frame) : ToInt(after.frame);
-  if (new_frames > 0) rested_ = false;
   RUNNEL_TRY(live_, capturer_.Live());
   const bool next_writer_restarts = live_.backfilled >= live_.state.position.frame;
   std::lock_guard pacing_lock(pacing_mutex_);

@@ -155,7 +155,6 @@ class LiveDatabase {
   bool cut_requested_ = false;
   std::optional<MonotonicTime> looked_for_another_file_at_;
   DatabaseStatus told_;  // what the observer was told of last: state and error
-  bool rested_ = false;
   std::optional<MonotonicTime> last_cut_at_;
   MonotonicTime connect_not_before_{};
   std::chrono::milliseconds connect_back_off_{};

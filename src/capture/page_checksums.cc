@@ -101,7 +101,9 @@ Result<void> PageChecksums::Checkpoint(const ChecksumBase& base) {
   RUNNEL_TRY_VOID(file_->Sync());
   base_ = base;
   RUNNEL_TRY_VOID(WriteHeader());
-  return file_->Sync();
+  RUNNEL_TRY_VOID(file_->Sync());
+  std::vector<std::uint64_t>().swap(window_);  // an idle database should cost little memory
+  return {};
 }
 
 Result<void> PageChecksums::LoadWindow(std::uint64_t first_entry) {

@@ -82,6 +82,7 @@ class ReadMark {
 
   // Closes all but the holder, and has that one give back what memory it can.
   void Rest();
+  bool rests() const { return !spare_ && !checkpointer_ && !write_locker_; }
 
   sqlite::Connection& holder() { return *holder_; }
 
