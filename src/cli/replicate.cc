@@ -113,6 +113,7 @@ class AbortOnSecondSignal {
 
 Result<void> Run(Process& process, const ReplicateFlags& flags, const config::Config& config,
                  Logger& log) {
+  runtime::LimitHeapRegions();
   RUNNEL_TRY(auto signals, runtime::SignalReceiver::Install());
   RUNNEL_TRY(const runtime::DescriptorLimit limit, runtime::RaiseDescriptorLimit());
   RUNNEL_TRY(std::vector<server::DatabaseSpec> specs, SpecsOf(process, config));

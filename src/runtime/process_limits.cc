@@ -1,6 +1,7 @@
 #include "runtime/process_limits.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <sys/resource.h>
 
 #include <cerrno>
@@ -31,6 +32,12 @@ Result<void> RequireDescriptors(std::uint64_t limit, std::uint64_t needed) {
                           "the hard limit (LimitNOFILE={} in a systemd unit, or ulimit -Hn {}), or "
                           "replicate fewer databases",
                           needed, limit, needed, needed));
+}
+
+void LimitHeapRegions() {
+#ifdef M_ARENA_MAX  // of glibc
+  mallopt(M_ARENA_MAX, 2);
+#endif
 }
 
 Result<std::uint64_t> InotifyWatchLimit(const std::string& proc_file) {

@@ -21,6 +21,10 @@ Result<DescriptorLimit> RaiseDescriptorLimit();
 // Fails, naming the number needed and the cure, if `limit` is lower than `needed`.
 Result<void> RequireDescriptors(std::uint64_t limit, std::uint64_t needed);
 
+// Has all threads share two regions of the heap. By default each thread of a pool gets its own, and
+// each keeps what a burst of work once took.
+void LimitHeapRegions();
+
 // How many inotify watches the user of this process may have, over all its processes.
 Result<std::uint64_t> InotifyWatchLimit(
     const std::string& proc_file = "/proc/sys/fs/inotify/max_user_watches");
