@@ -46,6 +46,7 @@ class Decoder::Impl {
 
   Result<Header> ReadHeader();
   Result<std::optional<IndexEntry>> ReadPage(MutableBytes page);
+  EncodedPage encoded_page() const { return encoded_page_; }
   Result<Trailer> Finish();
 
  private:
@@ -77,6 +78,7 @@ class Decoder::Impl {
   Header header_;
   PageNo lock_page_{};
   PageNo last_page_{};
+  EncodedPage encoded_page_;
   Crc64 file_crc_;
   IndexHash index_;
   Bytes index_entry_;             // scratch
@@ -139,6 +141,7 @@ Result<std::optional<IndexEntry>> Decoder::Impl::ParsePage(MutableBytes page) {
   const IndexEntry entry{
       .page_no = page_header.page_no, .offset_bytes = in_.offset(), .size_bytes = frame->size()};
   AddToIndex(entry);
+  encoded_page_ = {.encoding = page_header.encoding, .frame = *frame};
   in_.Consume(frame->size());
   last_page_ = page_header.page_no;
   return entry;
@@ -266,6 +269,8 @@ Result<Header> Decoder::ReadHeader() { return impl_->ReadHeader(); }
 Result<std::optional<IndexEntry>> Decoder::ReadPage(MutableBytes page) {
   return impl_->ReadPage(page);
 }
+
+EncodedPage Decoder::encoded_page() const { return impl_->encoded_page(); }
 
 Result<Trailer> Decoder::Finish() { return impl_->Finish(); }
 

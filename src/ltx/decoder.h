@@ -40,6 +40,10 @@ class Decoder {
   // The next page into `page` (exactly page-size bytes), or nothing after the last one.
   Result<std::optional<IndexEntry>> ReadPage(MutableBytes page);
 
+  // The page that ReadPage() handed out last, as it is in the file. Only after a page, until the
+  // next call.
+  EncodedPage encoded_page() const;
+
   // Reads whatever pages remain, the index and the trailer, and proves the file; there must be
   // nothing after the trailer.
   Result<Trailer> Finish();

@@ -55,6 +55,7 @@ class Encoder::Impl {
 
   Result<void> WriteHeader(const Header& header);
   Result<void> WritePage(PageNo page_no, ByteView page);
+  Result<void> CopyPage(PageNo page_no, ByteView page, const EncodedPage& encoded);
   Result<Trailer> Finish();
 
   std::uint64_t offset() const { return offset_; }
@@ -73,7 +74,8 @@ class Encoder::Impl {
   };
 
   bool IsAllowed(PageNo page_no) const;
-  Result<void> WriteFrame(PageNo page_no, ByteView page);
+  MutableBytes FreeRoom() { return {buffer_.get() + used_, capacity_ - used_}; }
+  Result<void> AddFrame(PageNo page_no, ByteView page, std::size_t frame_size);
   Result<void> AddToIndex(PageNo page_no, std::uint64_t frame_size);
   Result<void> FlushIndex();
   Result<void> WriteIndex();
@@ -131,7 +133,25 @@ Result<void> Encoder::Impl::WritePage(PageNo page_no, ByteView page) {
   RUNNEL_CHECK(state_ == State::kPages);
   RUNNEL_CHECK(page.size() == header_.page_size);
   RUNNEL_CHECK(IsAllowed(page_no));
-  return Keep(WriteFrame(page_no, page));
+  if (used_ >= kFlushSize) {
+    if (auto flushed = Keep(Flush()); !flushed) return flushed;
+  }
+  return Keep(AddFrame(page_no, page, compressor_.EncodeFrame(page_no, page, FreeRoom())));
+}
+
+Result<void> Encoder::Impl::CopyPage(PageNo page_no, ByteView page, const EncodedPage& encoded) {
+  if (encoded.encoding != compressor_.encoding()) return WritePage(page_no, page);
+  if (failure_) return Fail(*failure_);
+  RUNNEL_CHECK(state_ == State::kPages);
+  RUNNEL_CHECK(page.size() == header_.page_size);
+  RUNNEL_CHECK(IsAllowed(page_no));
+  RUNNEL_CHECK(encoded.frame.size() <= FrameSizeMax(header_.page_size));
+  RUNNEL_CHECK(PageNo{GetBigEndian<std::uint32_t>(encoded.frame, 0)} == page_no);
+  if (used_ >= kFlushSize) {
+    if (auto flushed = Keep(Flush()); !flushed) return flushed;
+  }
+  std::ranges::copy(encoded.frame, FreeRoom().begin());
+  return Keep(AddFrame(page_no, page, encoded.frame.size()));
 }
 
 bool Encoder::Impl::IsAllowed(PageNo page_no) const {
@@ -140,11 +160,9 @@ bool Encoder::Impl::IsAllowed(PageNo page_no) const {
                                  : page_no > last_page_;
 }
 
-Result<void> Encoder::Impl::WriteFrame(PageNo page_no, ByteView page) {
-  if (used_ >= kFlushSize) RUNNEL_TRY_VOID(Flush());
-  const MutableBytes out(buffer_.get() + used_, capacity_ - used_);
-  const std::size_t frame_size = compressor_.EncodeFrame(page_no, page, out);
-  file_crc_.Update(out.first(HashedPrefixSize(compressor_.encoding())));
+// The frame lies at the front of FreeRoom().
+Result<void> Encoder::Impl::AddFrame(PageNo page_no, ByteView page, std::size_t frame_size) {
+  file_crc_.Update(FreeRoom().first(HashedPrefixSize(compressor_.encoding())));
   file_crc_.Update(page);
   if (header_.HoldsAllPages() && header_.chain) sum_.Add(PageChecksum(page_no, page));
 
@@ -253,6 +271,10 @@ Result<void> Encoder::WriteHeader(const Header& header) { return impl_->WriteHea
 
 Result<void> Encoder::WritePage(PageNo page_no, ByteView page) {
   return impl_->WritePage(page_no, page);
+}
+
+Result<void> Encoder::CopyPage(PageNo page_no, ByteView page, const EncodedPage& encoded) {
+  return impl_->CopyPage(page_no, page, encoded);
 }
 
 Result<Trailer> Encoder::Finish() { return impl_->Finish(); }

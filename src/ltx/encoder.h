@@ -55,6 +55,10 @@ class Encoder {
   // ascend, lie in 1..commit_pages and skip the lock page; where HoldsAllPages(), no other gap.
   Result<void> WritePage(PageNo page_no, ByteView page);
 
+  // As WritePage(), where `encoded` is what a decoder made `page` from. It is copied if it is in
+  // the encoding of this file, which spares the compression.
+  Result<void> CopyPage(PageNo page_no, ByteView page, const EncodedPage& encoded);
+
   // Appends index and trailer. Where HoldsAllPages(), they must be there, and must add up to the
   // header's chain, if it has one: kCorruption otherwise, since they come from other files.
   Result<Trailer> Finish();

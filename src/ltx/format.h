@@ -23,6 +23,12 @@ inline constexpr std::size_t kIndexLengthSize = 8;
 // form that 0.5.0 to 0.5.15 can read. Both are always read.
 enum class PageEncoding : std::uint8_t { kBlock, kFrame };
 
+// A page as it is in a file: page header, sizes, and the page compressed.
+struct EncodedPage {
+  PageEncoding encoding{};
+  ByteView frame;
+};
+
 // Where in a WAL a file ends. All zero where it was not made from a WAL. Litestream resumes from
 // these fields of its newest local file, so they are part of the format, not a hint.
 struct WalRange {

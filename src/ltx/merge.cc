@@ -40,6 +40,7 @@ class Input {
   const Header& header() const { return header_; }
   std::optional<PageNo> page_no() const { return page_no_; }  // nothing at the end
   ByteView page() const { return page_; }
+  EncodedPage encoded_page() const { return decoder_.encoded_page(); }
 
  private:
   Error Name(const Error& error) const {
@@ -178,7 +179,8 @@ class Merger {
       return Fail(Errc::kCorruption, fmt::format("page {} of {} is in none of its {} inputs",
                                                  ToInt(expected), Range(header_), inputs_.size()));
     }
-    return encoder_.WritePage(head.page_no, inputs_[head.input]->page());
+    const Input& input = *inputs_[head.input];
+    return encoder_.CopyPage(head.page_no, input.page(), input.encoded_page());
   }
 
   const Inputs inputs_;

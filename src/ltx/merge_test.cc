@@ -93,6 +93,30 @@ TEST(MergeTest, RefusesInputsThatDoNotContinueEachOther) {
   EXPECT_THAT(ErrorOf(MergeFiles({}), code), HasSubstr("nothing to merge"));
 }
 
+// One block of nothing but literals, as no compressor would make it of a page of one byte.
+TEST(MergeTest, PagesOfTheSameEncodingAreCopiedAsTheyAre) {
+  const Bytes page = Fill('a');
+  Bytes block{std::byte{0xf0}, std::byte{0xff}, std::byte{kPageSize - 15 - 255}};
+  block.insert(block.end(), page.begin(), page.end());
+  const auto size = static_cast<std::uint32_t>(block.size());
+  RawFile raw(IncrementalHeader(kPageSize, 9, 4));
+  raw.Frame(3, 1, block, size, page);
+  const Bytes file = raw.Finish();
+
+  const auto copied = MergeFiles({file});
+  ASSERT_TRUE(copied) << copied.error().message();
+  EXPECT_EQ(copied->file.pages, (PageMap{{PageNo{3}, page}}));
+  EXPECT_EQ(copied->file.index, raw.index());
+
+  MergeOptions options;
+  options.encoder.encoding = PageEncoding::kFrame;
+  const auto recoded = MergeFiles({file}, std::move(options));
+  ASSERT_TRUE(recoded) << recoded.error().message();
+  EXPECT_EQ(recoded->file.pages, (PageMap{{PageNo{3}, page}}));
+  ASSERT_EQ(recoded->file.index.size(), 1U);
+  EXPECT_LT(recoded->file.index[0].size_bytes, size);
+}
+
 TEST(MergeTest, ChainRunsFromTheFirstInputToTheLast) {
   const auto merged =
       MergeFiles({Incremental(4, 9, {}, Links(10, 20)), Incremental(5, 9, {}, Links(20, 30)),
