@@ -29,9 +29,9 @@ struct ReplicateFlags {
   Switch once = Switch::kOff;
 };
 
-// A database that is at work keeps open, at most: four connections to its file and its WAL, its -shm,
-// the lock of its state, and the two arrays of page checksums. Of the four to its file none can be
-// closed before all are: that would drop SQLite's locks.
+// A database that is at work keeps open, at most: four connections to its file and its WAL, its
+// -shm, the lock of its state, and the two arrays of page checksums. Of the four to its file none
+// can be closed before all are: that would drop SQLite's locks.
 constexpr std::uint64_t kDescriptorsPerDatabase = 12;
 constexpr std::uint64_t kDescriptorsForUs = 128;
 
