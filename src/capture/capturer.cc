@@ -47,12 +47,11 @@ Result<Continuity> Capturer::Connect(const std::optional<WalPosition>& resume) {
     fence_closed_ = false;
     persisted_ = {};
     RUNNEL_TRY_VOID(OpenWal());
-    if (!resume || !wal_ || resume->salts != held.position.salts ||
-        resume->frame > held.position.frame) {
-      return Continuity::kLost;
-    }
+    if (!resume) return Continuity::kNoPosition;
+    if (!wal_ || resume->salts != held.position.salts) return Continuity::kWalReplaced;
+    if (resume->frame > held.position.frame) return Continuity::kCommitsLost;
     RUNNEL_TRY(const bool holds, HoldsPosition(*wal_, held.page_size, *resume));
-    if (!holds) return Continuity::kLost;
+    if (!holds) return Continuity::kCommitsLost;
     captured_.position = *resume;
     behind_held_ = *resume != held.position;
     persisted_ = resume->salts;

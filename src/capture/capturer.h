@@ -34,9 +34,13 @@ struct CapturerOptions {
   std::function<Result<void>()> flush_earlier;
 };
 
+// What became of the position that capture was to go on from.
 enum class Continuity : std::uint8_t {
-  kKept,  // the WAL still holds everything since the resume position
-  kLost,  // something may have been written that nobody captured
+  kKept,         // the WAL still holds everything since then
+  kNoPosition,   // there is none: nothing was captured, or what was is not known
+  kWalReplaced,  // the WAL is another generation: something may have been written unseen
+  kCommitsLost,  // the WAL is the same generation, but ends earlier or went on differently: commits
+                 // that were captured are not in the database any more
 };
 
 class Capturer {
@@ -45,8 +49,8 @@ class Capturer {
            Clock& clock, Logger& log);
 
   // Takes the read mark and finds out whether capture can go on from `resume` (none: there is
-  // nothing to go on from). After kLost capture starts at the held position, which the caller must
-  // make good for by a scan.
+  // nothing to go on from). If it is not kKept, capture starts at the held position, and the caller
+  // must make good for what lies between by a scan.
   Result<Continuity> Connect(const std::optional<WalPosition>& resume);
   void Disconnect();
   bool connected() const { return mark_.acquired(); }

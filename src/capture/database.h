@@ -41,6 +41,12 @@ enum class JournalModePolicy : std::uint8_t {
   kRequire,  // refuse it until somebody else has
 };
 
+// What a comparison that was asked for brings into the next cut.
+enum class CompareExtent : std::uint8_t {
+  kDifferingPages,  // the pages that are not what the newest cut left
+  kEveryPage,       // all: nothing that a replica has under our txids may be relied on
+};
+
 struct DatabaseOptions {
   fs::Path database;
   fs::Path state_folder;
@@ -120,6 +126,11 @@ class Database {
   // Captures what is committed by now and starts a cut of it. Returns the txid that will hold it:
   // the newest one, if there is nothing new. OnCut() tells when it is there.
   Result<Txid> RequestCut();
+
+  // The database, or a replica, is not what the cuts say: compares the live database with the
+  // newest cut by a scan, and cuts what differs. Returns at once; scans that are under way are not
+  // current any more.
+  void CompareAgain(CompareExtent extent);
 
   // Every replica has the cuts up to `last`: they may be removed here.
   void ReleaseCuts(Txid last);

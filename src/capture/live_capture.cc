@@ -172,9 +172,7 @@ Result<void> LiveDatabase::AfterConnect(Continuity continuity) {
                     "remove " +
                     options_.state_folder.string());
   }
-  if (continuity == Continuity::kLost) {
-    environment_.log.Info("comparing the database with its replica",
-                          {{"path", options_.database.string()}, {"txid", history_.newest}});
+  if (continuity != Continuity::kKept) {
     // What was captured before is history all the same, unless it waited for a scan to complete it.
     const bool can_be_cut = open_ && open_->has_pages() && open_->committed() && !frozen_ &&
                             !pending_repair_ && history_.kind == HistoryKind::kOurs;
@@ -183,8 +181,9 @@ Result<void> LiveDatabase::AfterConnect(Continuity continuity) {
     } else {
       DropOpen();
     }
+    TellWhyCompared(continuity);
     open_ = NewSegment();
-    pending_repair_ = PendingRepair{.kind = RepairKind::kDiff};
+    RequireDiff(CompareExtent::kDifferingPages);
   } else {
     if (!open_) open_ = NewSegment();
     // A scan that was to find what was missed earlier still has to.
@@ -197,6 +196,24 @@ Result<void> LiveDatabase::AfterConnect(Continuity continuity) {
   if (pending_repair_) repair_job_.Wake();
   if (frozen_) cut_job_.Wake();
   return {};
+}
+
+void LiveDatabase::TellWhyCompared(Continuity continuity) {
+  const auto path = options_.database.string();
+  if (continuity == Continuity::kCommitsLost) {
+    // A segment that was frozen is a cut soon.
+    environment_.log.Warn(
+        "the machine lost commits that were captured: this txid holds them, the next one is what "
+        "the database still has",
+        {{"path", path}, {"txid", Txid{ToInt(open_txid_) - 1}}});
+  }
+  environment_.log.Info(
+      "comparing the database with its replica",
+      {{"path", path},
+       {"txid", history_.newest},
+       {"reason", continuity == Continuity::kNoPosition    ? "no known position"
+                  : continuity == Continuity::kWalReplaced ? "the WAL was replaced"
+                                                           : "the WAL lacks what was captured"}});
 }
 
 Result<std::optional<MonotonicTime>> LiveDatabase::Service(MonotonicTime now) {
@@ -270,6 +287,15 @@ std::unique_ptr<Segment> LiveDatabase::NewSegment() {
                                                 .position = captured.position,
                                                 .commit_pages = captured.commit_pages},
                                    options_.segment);
+}
+
+// What an earlier call asked for stays asked for.
+void LiveDatabase::RequireDiff(CompareExtent extent) {
+  const bool every_page = extent == CompareExtent::kEveryPage ||
+                          (pending_repair_ && pending_repair_->extent == CompareExtent::kEveryPage);
+  pending_repair_ = PendingRepair{
+      .kind = RepairKind::kDiff,
+      .extent = every_page ? CompareExtent::kEveryPage : CompareExtent::kDifferingPages};
 }
 
 void LiveDatabase::DropOpen() {

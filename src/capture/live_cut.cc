@@ -262,7 +262,8 @@ Result<void> LiveDatabase::BeginRepair(PendingRepair pending) {
   }
   const bool nothing_to_compare_with = cutter_->history().kind != HistoryKind::kOurs ||
                                        cutter_->history().page_size != scan->start().page_size;
-  if (pending.kind == RepairKind::kDiff && nothing_to_compare_with) {
+  const bool every_page = nothing_to_compare_with || pending.extent == CompareExtent::kEveryPage;
+  if (pending.kind == RepairKind::kDiff && every_page) {
     RUNNEL_TRY_VOID(cutter_->StartOver(scan->start().page_size));
   }
   RUNNEL_TRY(repair_, Repair::Begin(pending.kind, *cutter_, std::move(scan), environment_.fs,

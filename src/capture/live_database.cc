@@ -188,6 +188,24 @@ Result<Txid> LiveDatabase::RequestCut() {
   return target;
 }
 
+// The open segment goes on: like one that a lost continuity began, it is cut together with what the
+// scan finds. A cut that is on its way is waited for.
+void LiveDatabase::CompareAgain(CompareExtent extent) {
+  {
+    std::lock_guard lock(mutex_);
+    if (state_ == DatabaseState::kStopped) return;
+    RequireDiff(extent);
+    ++continuity_;
+    if (state_ == DatabaseState::kCapturing) state_ = DatabaseState::kScanning;
+    environment_.log.Info("comparing the database with its replica",
+                          {{"path", options_.database.string()},
+                           {"txid", history_.newest},
+                           {"reason", "the replica does not match"}});
+  }
+  repair_job_.Wake();
+  TellStatus();
+}
+
 void LiveDatabase::ReleaseCuts(Txid last) {
   {
     std::lock_guard lock(mutex_);
@@ -241,6 +259,7 @@ Result<void> Database::AdoptHistory(Txid replica_newest) {
   return live_->AdoptHistory(replica_newest);
 }
 Result<Txid> Database::RequestCut() { return live_->RequestCut(); }
+void Database::CompareAgain(CompareExtent extent) { live_->CompareAgain(extent); }
 void Database::ReleaseCuts(Txid last) { live_->ReleaseCuts(last); }
 Result<std::unique_ptr<DatabaseScan>> Database::BeginScan() { return live_->BeginScan(); }
 bool Database::IsCurrent(const DatabaseScan& scan) const { return live_->IsCurrent(scan); }

@@ -45,6 +45,7 @@ class LiveDatabase {
   void NotifyMoved();
   Result<void> AdoptHistory(Txid replica_newest);
   Result<Txid> RequestCut();
+  void CompareAgain(CompareExtent extent);
   void ReleaseCuts(Txid last);
   Result<std::unique_ptr<DatabaseScan>> BeginScan();
   bool IsCurrent(const DatabaseScan& scan) const;
@@ -61,6 +62,7 @@ class LiveDatabase {
 
   struct PendingRepair {
     RepairKind kind;
+    CompareExtent extent = CompareExtent::kDifferingPages;  // of kDiff
   };
 
   class MethodJob final : public runtime::Job {
@@ -86,10 +88,12 @@ class LiveDatabase {
   Result<void> CheckFile();
   Result<std::optional<WalPosition>> ResumePosition();
   Result<void> AfterConnect(Continuity continuity);
+  void TellWhyCompared(Continuity continuity);
   Result<std::optional<MonotonicTime>> Service(MonotonicTime now);
   std::optional<MonotonicTime> FreezeIfDue(MonotonicTime now);
   void Freeze(std::unique_ptr<Repair> repair);
   std::unique_ptr<Segment> NewSegment();
+  void RequireDiff(CompareExtent extent);
   void DropOpen();
   void DropFrozen();
   void RemoveSegment(Segment& segment);

@@ -19,6 +19,7 @@ class CaptureSource final : public CutSource {
     return database_.AdoptHistory(replica_newest);
   }
   Result<Txid> RequestCut() override { return database_.RequestCut(); }
+  void CompareAgain(capture::CompareExtent extent) override { database_.CompareAgain(extent); }
   void ReleaseCuts(Txid last) override { database_.ReleaseCuts(last); }
   Result<std::unique_ptr<PageScan>> BeginScan() override;
   bool IsCurrent(const PageScan& scan) const override;

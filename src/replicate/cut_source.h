@@ -9,6 +9,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "capture/database.h"
 #include "capture/scan.h"
 #include "capture/staging.h"
 
@@ -35,6 +36,7 @@ class CutSource {
   // As those of capture::Database.
   virtual Result<void> AdoptHistory(Txid replica_newest) = 0;
   virtual Result<Txid> RequestCut() = 0;
+  virtual void CompareAgain(capture::CompareExtent extent) = 0;
   virtual void ReleaseCuts(Txid last) = 0;
   virtual Result<std::unique_ptr<PageScan>> BeginScan() = 0;
   virtual bool IsCurrent(const PageScan& scan) const = 0;

@@ -115,14 +115,16 @@ Result<Destination::Link> Destination::FindLink(const Manifest& manifest,
   if (header.min_txid != newest.file.range.min || header.max_txid != newest.file.range.max) {
     return Fail(Errc::kCorruption, key.text() + ": the header names other txids");
   }
-  Link link{.is_staged = false, .after = AfterOf(header)};
+  Link link{.is_staged = false, .is_foreign = false, .after = AfterOf(header)};
   const auto staged = staging.Summary(header.max_txid);
   if (!staged) return link;
-  if (link.after) {
+  if (link.after && staged->header.chain) {
     link.is_staged = link.after == AfterOf(staged->header);
-  } else if (newest.level == kLevelCut && header == staged->header) {
+    link.is_foreign = !link.is_staged;
+  } else if (newest.level == kLevelCut) {
     RUNNEL_TRY(const ltx::Trailer trailer, ReadObjectTrailer(store_, key, newest.file.size_bytes));
-    link.is_staged = trailer == staged->trailer;
+    link.is_staged = header == staged->header && trailer == staged->trailer;
+    link.is_foreign = !link.is_staged;
   }
   return link;
 }
@@ -208,7 +210,7 @@ void Destination::CutStored(Txid txid, std::uint64_t size_bytes, const ltx::Head
   manifest_.Add(kLevelCut, {{.min = txid, .max = txid}, size_bytes, header.timestamp});
   position_ = std::max(position_, txid);
   durable_ = txid;
-  link_ = {.is_staged = true, .after = AfterOf(header)};
+  link_ = {.is_staged = true, .is_foreign = false, .after = AfterOf(header)};
   if (!epoch_first_) epoch_first_ = txid;
   ++counters_.cuts_uploaded;
   counters_.bytes_uploaded += size_bytes;
@@ -303,7 +305,7 @@ void Destination::FileStored(Level level, const ReplicaFile& file, const ltx::He
   if (snapshot_need_->urgency == SnapshotUrgency::kBlocksUploads) {
     position_ = std::max(position_, file.range.max);
     durable_ = file.range.max;
-    link_ = {.is_staged = true, .after = AfterOf(header)};
+    link_ = {.is_staged = true, .is_foreign = false, .after = AfterOf(header)};
     staging_valid_from_ = Next(file.range.max);
     if (state_ == DestinationState::kNeedsSnapshot) state_ = DestinationState::kReplicating;
   }
@@ -399,6 +401,11 @@ Txid Destination::staging_valid_from() const {
 WallTime Destination::snapshot_made_at() const {
   const std::lock_guard lock(mutex_);
   return snapshot_made_at_;
+}
+
+bool Destination::NewestIsForeign() const {
+  const std::lock_guard lock(mutex_);
+  return link_.is_foreign;
 }
 
 std::optional<LeveledFile> Destination::TakeUnproven() {

@@ -134,6 +134,8 @@ class Destination {
   // Staged cuts from here on are, byte for byte, what the replica has under their txids.
   Txid staging_valid_from() const;
   WallTime snapshot_made_at() const;
+  // Connect() found that the newest object has the txid of a staged cut, but is not that cut.
+  bool NewestIsForeign() const;
 
   // Merged files that were written and not yet read back, one by one.
   std::optional<LeveledFile> TakeUnproven();
@@ -151,7 +153,8 @@ class Destination {
  private:
   // What the newest object says of the database after it.
   struct Link {
-    bool is_staged = false;  // the staged cut of that txid is the same
+    bool is_staged = false;   // the staged cut of that txid is the same
+    bool is_foreign = false;  // there is one, and it is another
     std::optional<DatabaseChecksum> after;
   };
 

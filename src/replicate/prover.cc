@@ -53,8 +53,11 @@ std::optional<MonotonicTime> Prover::Run() {
     // The replica is what was captured, and that is not what the database holds. A snapshot would
     // be refused for the same reason: only capture can mend it.
     destination_.NoteError(next.error());
-    errors_.Log(LogLevel::kError, "a page was changed that capture has not seen", "destination",
-                destination_.settings().name, next.error());
+    errors_.Log(LogLevel::kError, "a page was changed that capture has not seen; it is sent now",
+                "destination", destination_.settings().name, next.error());
+    if (!mending_) compare_not_before_.reset();  // to see it mended, but not over and over
+    mending_ = true;
+    source_.CompareAgain(capture::CompareExtent::kDifferingPages);
   } else {
     errors_.Log(LogLevel::kWarn, "the replica could not be proven, trying again", "destination",
                 destination_.settings().name, next.error());
@@ -157,6 +160,7 @@ Result<void> Prover::Conclude() {
                             ToInt(*differences_.begin()), FormatTxid(base), differences_.size()));
   }
   RUNNEL_TRY_VOID(array_.Save());
+  mending_ = false;
   destination_.NoteProven(base);
   return {};
 }

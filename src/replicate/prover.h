@@ -6,8 +6,8 @@
 //       later cut has, is one that a restore would get wrong.
 //
 // A damaged object is logged, shown in the status, and bridged by a snapshot. A page that differs
-// is logged and shown; to mend it is capture's work, since the checksums of its cuts do not know
-// it.
+// is logged and shown; capture is asked to compare and to cut it, since the checksums of its cuts
+// do not know it.
 
 #pragma once
 
@@ -61,7 +61,8 @@ class Prover final : public runtime::Job {
 
   std::unique_ptr<PageScan> scan_;  // while the live database is compared
   bool scanned_ = false;
-  Txid wanted_{};  // a cut that has what the scan saw
+  bool mending_ = false;  // a page differed, and no comparison has succeeded since
+  Txid wanted_{};         // a cut that has what the scan saw
   std::set<PageNo> differences_;
   std::optional<MonotonicTime> compare_not_before_;
 };

@@ -94,6 +94,7 @@ class ReplicaSet final : private DestinationEvents {
 
   Replica& ReplicaOf(const Destination& destination);
   std::optional<Txid> SettledNewest(MonotonicTime now) const;
+  void MendForeign(const Destination& destination);
   void ReleaseStaged();
   Txid NeededFrom(const Replica& replica) const;
   void AnswerWaits();

@@ -136,6 +136,17 @@ class ModelDatabase final : public CutSource {
 
   Result<Txid> RequestCut() override { return Cut(); }
 
+  void CompareAgain(capture::CompareExtent extent) override {
+    ++comparisons;
+    ++continuity_;
+    if (extent == capture::CompareExtent::kEveryPage) full_copy_next_ = true;
+    for (const auto& [page_no, page] : pages_) {
+      const auto known = captured_.find(page_no);
+      if (known == captured_.end() || known->second != page) changed_.insert(page_no);
+    }
+    Cut();
+  }
+
   void ReleaseCuts(Txid last) override {
     released = last;
     EXPECT_TRUE(runnel::testing::IsOk(staging_->Prune(last)));
@@ -156,6 +167,7 @@ class ModelDatabase final : public CutSource {
   bool tagged = true;            // cuts carry a chain
   bool cut_on_adoption = false;  // as capture does, once it has compared
   int adoptions = 0;
+  int comparisons = 0;
   int scans = 0;
   Txid released{};
   std::uint64_t scan_pages_per_step = 2;

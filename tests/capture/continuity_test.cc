@@ -24,7 +24,25 @@ class ContinuityTest : public LiveDatabaseTest {
 
   std::uint64_t NewestCutBytes() { return database().staging().newest()->size_bytes; }
 
+  void SaveDisk() {
+    saved_database_ = fs::ReadFile(fs_, path_, 64U << 20).value();
+    saved_wal_ = fs::ReadFile(fs_, WalPath(), 64U << 20).value();
+  }
+
+  // A power loss that took what was written since SaveDisk(), but nothing of ours.
+  void LoseAllSinceSaved() {
+    Crash();
+    app_.reset();
+    ASSERT_TRUE(fs::ReplaceFile(fs_, path_, saved_database_, {.mode = 0644}));
+    ASSERT_TRUE(fs::ReplaceFile(fs_, WalPath(), saved_wal_, {.mode = 0644}));
+    app_ = std::make_unique<App>(path_);
+  }
+
+  fs::Path WalPath() const { return path_.string() + "-wal"; }
+
   std::unique_ptr<App> app_;
+  Bytes saved_database_;
+  Bytes saved_wal_;
 };
 
 TEST_F(ContinuityTest, CleanRestartWithoutWritesCutsNothing) {
@@ -151,6 +169,96 @@ TEST_F(ContinuityTest, LostStateContinuesTheNumbersOfTheReplicaWithEveryPage) {
   ASSERT_TRUE(database().AdoptHistory(Txid{41}));
   Settle();
   EXPECT_EQ(newest_cut_, Txid{42});
+  ExpectStagedEqualsLive();
+}
+
+// What an application with synchronous=NORMAL risks: the last frames of the WAL did not survive.
+TEST_F(ContinuityTest, CommitsThatThePowerLossTookAreNamedAndTheNextCutGoesBack) {
+  Prepare();
+  SaveDisk();
+  app_->Run("UPDATE t SET x = randomblob(1500) WHERE id BETWEEN 50 AND 60");
+  Settle();
+  ASSERT_EQ(newest_cut_, Txid{2});
+  LoseAllSinceSaved();
+  StartCapture();
+  Settle();
+  EXPECT_TRUE(log_.Contains("the machine lost commits", LogLevel::kWarn));
+  EXPECT_EQ(newest_cut_, Txid{3});
+  EXPECT_LT(NewestCutBytes(), 60'000U);
+  ExpectStagedEqualsLive();
+}
+
+TEST_F(ContinuityTest, CommitsMadeAfterAPowerLossTookOthersAreToldFromThose) {
+  Prepare();
+  SaveDisk();
+  app_->Run("UPDATE t SET x = randomblob(1500) WHERE id = 50");
+  Settle();
+  LoseAllSinceSaved();
+  app_->Run("UPDATE t SET x = randomblob(1500) WHERE id BETWEEN 90 AND 99");
+  StartCapture();
+  Settle();
+  EXPECT_TRUE(log_.Contains("the machine lost commits", LogLevel::kWarn));
+  EXPECT_EQ(newest_cut_, Txid{3});
+  ExpectStagedEqualsLive();
+}
+
+// Something wrote past SQLite: no frame of the WAL tells of it.
+TEST_F(ContinuityTest, ComparedAgainAPageThatChangedUnseenIsCut) {
+  Prepare();
+  app_->Run("PRAGMA wal_checkpoint(TRUNCATE)");
+  Settle();
+  {
+    const auto file = fs_.Open(path_, fs::OpenMode::kReadWrite);
+    ASSERT_TRUE(file);
+    const Bytes junk(16, std::byte{0x5A});
+    ASSERT_TRUE((*file)->WriteAt((*file)->Info()->size_bytes - junk.size(), junk));
+  }
+  app_->Run("UPDATE t SET x = randomblob(100) WHERE id = 3");
+  database().NotifyWritten();
+  database().CompareAgain(capture::CompareExtent::kDifferingPages);
+  Settle();
+  EXPECT_EQ(newest_cut_, Txid{2}) << "one cut of what was captured and what was found";
+  EXPECT_LT(NewestCutBytes(), 40'000U);
+  ExpectStagedEqualsLive();
+  database().CompareAgain(capture::CompareExtent::kDifferingPages);
+  Settle();
+  EXPECT_EQ(newest_cut_, Txid{2}) << "nothing differs";
+}
+
+TEST_F(ContinuityTest, ComparedWithEveryPageTheNextCutIsAFullCopyAndTheEarlierOnesStay) {
+  Prepare();
+  database().CompareAgain(capture::CompareExtent::kEveryPage);
+  Settle();
+  ASSERT_EQ(newest_cut_, Txid{2});
+  EXPECT_EQ(database().staging().files().size(), 2U);
+  const auto summary = database().staging().Summary(Txid{2});
+  ASSERT_TRUE(summary);
+  EXPECT_TRUE(summary->header.HoldsAllPages());
+  ExpectStagedEqualsLive();
+  app_->Run("UPDATE t SET x = randomblob(100) WHERE id = 3");
+  Settle();
+  EXPECT_EQ(newest_cut_, Txid{3});
+  EXPECT_LT(NewestCutBytes(), 40'000U);
+  ExpectStagedEqualsLive();
+}
+
+TEST_F(ContinuityTest, ComparedWithEveryPageOnceADatabaseThatWasAwayIsBack) {
+  Prepare();
+  app_.reset();
+  const fs::Path away = directory_.path() / "away.db";
+  ASSERT_TRUE(fs_.Rename(path_, away));
+  database().NotifyMoved();
+  Settle();
+  ASSERT_EQ(database().status().state, capture::DatabaseState::kWaiting);
+  database().CompareAgain(capture::CompareExtent::kEveryPage);
+  ASSERT_TRUE(fs_.Rename(away, path_));
+  ASSERT_TRUE(fs_.Remove(WalPath()));
+  database().NotifyMoved();
+  Settle();
+  ASSERT_EQ(newest_cut_, Txid{2});
+  const auto summary = database().staging().Summary(Txid{2});
+  ASSERT_TRUE(summary);
+  EXPECT_TRUE(summary->header.HoldsAllPages());
   ExpectStagedEqualsLive();
 }
 
