@@ -39,8 +39,8 @@ Result<bool> Exists(FileSystem& files, const Path& path) {
 }  // namespace
 
 Path ParentDirectory(const Path& path) {
-  Path parent = path.parent_path();
-  return parent.empty() ? Path(".") : parent;
+  if (!path.has_parent_path()) return ".";
+  return path.parent_path();
 }
 
 Result<void> ReplaceFile(FileSystem& files, const Path& path, ByteView content,

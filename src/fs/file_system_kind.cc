@@ -66,8 +66,8 @@ FileSystemKind ClassifyFileSystem(std::uint64_t magic) {
 }
 
 Result<FileSystemKind> FindFileSystemKind(const Path& path) {
-  struct statfs st;
-  int result;
+  struct statfs st{};
+  int result = 0;
   do {
     result = ::statfs(path.c_str(), &st);
   } while (result != 0 && errno == EINTR);

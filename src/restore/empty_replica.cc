@@ -73,7 +73,7 @@ Result<std::optional<std::string>> DescribeBelow(store::ObjectStore& store,
     if (const auto found = ReplicaOfKey(object.key)) {
       return fmt::format("there is a replica at {}", Quoted(found->root));
     }
-    if (object.key.text().find("generations/") != std::string::npos) {
+    if (object.key.text().contains("generations/")) {
       return "there is a Litestream 0.3 backup (generations/), which is another format";
     }
   }

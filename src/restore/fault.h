@@ -57,9 +57,9 @@ class FaultRecord {
   }
 
  private:
-  void Record(Fault fault) {
+  void Record(const Fault& fault) {
     const std::lock_guard lock(mutex_);
-    if (!first_) first_ = std::move(fault);
+    if (!first_) first_ = fault;
   }
 
   mutable std::mutex mutex_;

@@ -10,7 +10,7 @@ Checksum Update(Checksum checksum, const std::byte* at, const std::byte* end) {
   std::uint32_t s1 = checksum.s1;
   std::uint32_t s2 = checksum.s2;
   const auto word = [](const std::byte* p) {
-    std::uint32_t value;
+    std::uint32_t value = 0;
     std::memcpy(&value, p, sizeof(value));
     const bool native_is_little = std::endian::native == std::endian::little;
     return (kOrder == ByteOrder::kLittle) == native_is_little ? value : std::byteswap(value);
