@@ -19,8 +19,8 @@ demo: setup  ## replicate a live database, kill it, restore it, prove it equal
 	@test -x tools/demo || { echo "make demo: tools/demo is not there" >&2; exit 1; }
 	@tools/demo
 
-release: setup  ## build what users run, into build/release
-	@tools/dev build release
+release: setup  ## build what users run: build/release/src/cli/runnel
+	@tools/dev build release runnel
 
 format: setup  ## format all sources
 	@tools/dev format
