@@ -30,10 +30,10 @@ std::map<std::string, std::string> DocumentedKeys() {
   return keys;
 }
 
-TEST(ConfigurationPageTest, ListsEveryKeyThatIsHonouredAndNoOther) {
+TEST(ConfigurationPageTest, ListsEveryAcceptedKeyAndNoOther) {
   std::vector<std::string> documented;
   for (const auto& [key, _] : DocumentedKeys()) documented.push_back(key);
-  EXPECT_THAT(documented, ::testing::UnorderedElementsAreArray(HonouredKeys()));
+  EXPECT_THAT(documented, ::testing::UnorderedElementsAreArray(AcceptedKeys()));
 }
 
 TEST(ConfigurationPageTest, NamesTheDefaultsThatHold) {

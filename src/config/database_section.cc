@@ -69,13 +69,18 @@ const Rule kRules[] = {
                      r.ReadInteger(v, 1, kPagesMax, s.min_checkpoint_page_count);
                    }),
     Rule::Honoured("truncate-page-n", ReadTruncatePageN),
-    Rule::Honoured(
+    Rule::Pending(
         "busy-timeout",
-        [](auto& r, auto& v, auto& s) { r.ReadDuration(v, milliseconds(0), s.busy_timeout); }),
-    Rule::Honoured("max-sync-wal-bytes",
-                   [](auto& r, auto& v, auto& s) { r.ReadSize(v, 0, s.max_sync_wal_bytes); }),
-    Rule::Honoured("max-staging-bytes",
-                   [](auto& r, auto& v, auto& s) { ReadStaging(r, v, s.max_staging_bytes); }),
+        [](auto& r, auto& v, auto& s) { r.ReadDuration(v, milliseconds(0), s.busy_timeout); },
+        "what finds a lock of an application taken is tried again later"),
+    Rule::Pending(
+        "max-sync-wal-bytes",
+        [](auto& r, auto& v, auto& s) { r.ReadSize(v, 0, s.max_sync_wal_bytes); },
+        "all that is committed is captured in one go"),
+    Rule::Pending(
+        "max-staging-bytes",
+        [](auto& r, auto& v, auto& s) { ReadStaging(r, v, s.max_staging_bytes); },
+        kStagingIsUnbounded),
     Rule::Honoured("journal-mode",
                    [](auto& r, auto& v, auto& s) { ReadJournalMode(r, v, s.journal_mode); }),
     Rule::Honoured("snapshot", [](auto& r, auto& v, auto& s) { ReadSnapshot(r, v, s.snapshot); }),

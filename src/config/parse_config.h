@@ -38,7 +38,7 @@ struct ParsedConfig {
 
 ParsedConfig ParseConfig(std::string_view text, const ParseOptions& options);
 
-// The keys of each section that have an effect, for the test of the documentation: "dbs[].path".
-std::vector<std::string> HonouredKeys();
+// The keys of each section that are read, for the test of the documentation: "dbs[].path".
+std::vector<std::string> AcceptedKeys();
 
 }  // namespace runnel::config

@@ -71,7 +71,7 @@ TEST(ParseConfigTest, TheShortestDatabaseHasTheDefaults) {
 }
 
 TEST(ParseConfigTest, ReadsEveryKey) {
-  const Config config = MustParse(R"(
+  const ParsedConfig parsed = Parse(R"(
 levels: [{interval: 10s}, {interval: 2m}]
 snapshot: {interval: 12h, retention: 168h}
 l0-retention: 0
@@ -111,6 +111,8 @@ dbs:
     meta-dir: /state
     replica: {url: "file:///tenants-backup"}
 )");
+  ASSERT_TRUE(parsed.config.has_value());
+  const Config& config = *parsed.config;
   EXPECT_THAT(config.level_intervals, ElementsAre(10s, 2min));
   EXPECT_EQ(config.l0_retention, 0s);
   EXPECT_EQ(config.l0_retention_check_interval, 1min);
@@ -205,20 +207,20 @@ TEST(ParseConfigTest, UnderLitestreamsNameAnUnknownKeyIsAWarning) {
   const ParsedConfig parsed = Parse(OneDb("future-key: 1"), options);
   EXPECT_TRUE(parsed.config.has_value());
   EXPECT_THAT(parsed.diagnostics, SizeIs(1));
-  EXPECT_FALSE(Parse(OneDb("busy-timeout: x"), options).config.has_value());
+  EXPECT_FALSE(Parse(OneDb("monitor-interval: x"), options).config.has_value());
 }
 
 TEST(ParseConfigTest, ReportsAllErrorsInTheOrderOfTheFile) {
   const std::vector<std::string> findings = Findings(R"(dbs:
   - path: /a
-    busy-timeout: 5
+    monitor-interval: 5
     replica: {url: "s3://bucket/x"}
   - dir: /b
     replica: {url: "file:///r"}
 l0-retention: 5 minutes
 )");
   EXPECT_THAT(findings,
-              ElementsAre(AllOf(HasSubstr("!3:19: busy-timeout"), HasSubstr("5s")),
+              ElementsAre(AllOf(HasSubstr("!3:23: monitor-interval"), HasSubstr("5s")),
                           AllOf(HasSubstr("!4:20:"), HasSubstr("later version")),
                           AllOf(HasSubstr("!5:10:"), HasSubstr("pattern")),
                           AllOf(HasSubstr("!7:15: l0-retention"), HasSubstr("duration"))));
@@ -236,12 +238,11 @@ TEST(ParseConfigTest, RefusesWhatCannotBe) {
       {OneDb("watch: true"), "go with dir"},
       {OneDb("path: /other"), "twice"},
       {OneDb("truncate-page-n: 800"), "greater than"},
-      {OneDb("max-staging-bytes: 1MB"), "at least"},
       {OneDb("journal-mode: wal"), "switch, require"},
       {OneDb("restore-if-db-not-exists: true"), "later version"},
       {OneDb("snapshot: 24h"), "must be a map"},
-      {OneDb("busy-timeout: [1s]"), "single value"},
-      {OneDb("busy-timeout: -1s"), "not negative"},
+      {OneDb("monitor-interval: [1s]"), "single value"},
+      {OneDb("checkpoint-interval: -1s"), "not negative"},
       {"dbs: {path: /db}", "put '- '"},
       {"exec: app", "service manager"},
       {"age: {}", "encryption"},
@@ -310,15 +311,33 @@ TEST(ParseConfigTest, FollowsAnchorsAndMerges) {
 dbs:
   - &first
     path: /a
-    busy-timeout: 7s
+    checkpoint-interval: 7s
     replica: {path: /ra}
   - <<: *first
     path: /b
     replica: {path: /rb}
 )");
   ASSERT_THAT(config.databases, SizeIs(2));
-  EXPECT_EQ(config.databases[1].busy_timeout, 7s);
+  EXPECT_EQ(config.databases[1].checkpoint_interval, 7s);
   EXPECT_EQ(std::get<SingleDatabase>(config.databases[1].source).path, "/b");
+}
+
+TEST(ParseConfigTest, WarnsOfKeysWhoseEffectIsPending) {
+  EXPECT_THAT(Findings("verify-compaction: true\nmax-staging-bytes: 2GiB\n"),
+              ElementsAre(HasSubstr("verify-compaction has no effect: "),
+                          HasSubstr("max-staging-bytes has no effect: ")));
+  EXPECT_THAT(Findings(OneDb("busy-timeout: 5s")), ElementsAre(HasSubstr("tried again later")));
+  // Their values are checked all the same.
+  EXPECT_THAT(
+      Findings(OneDb("max-staging-bytes: 1MB")),
+      ElementsAre(HasSubstr("has no effect"), AllOf(HasSubstr("!"), HasSubstr("at least"))));
+}
+
+TEST(ParseConfigTest, WarnsWhereReplicasWantDifferentEncodings) {
+  const std::string head = "dbs:\n  - path: /db\n    replicas:\n      - {path: /a}\n";
+  EXPECT_THAT(Findings(head + "      - {path: /b, page-encoding: frame}\n"),
+              ElementsAre(HasSubstr("the encoding of the first one")));
+  EXPECT_THAT(Findings(head + "      - {path: /b, page-encoding: block}\n"), IsEmpty());
 }
 
 TEST(ParseConfigTest, MemoryIsForTryingOut) {

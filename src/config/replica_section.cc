@@ -68,8 +68,10 @@ std::vector<Rule> MakeRules() {
                      [](auto& r, auto& v, auto& s) { ReadSyncInterval(r, v, s.settings); }),
       Rule::Honoured("page-encoding",
                      [](auto& r, auto& v, auto& s) { ReadPageEncoding(r, v, s.settings); }),
-      Rule::Honoured("max-sync-ltx-files",
-                     [](auto& r, auto& v, auto& s) { ReadMaxSyncLtxFiles(r, v, s.settings); }),
+      Rule::Pending(
+          "max-sync-ltx-files",
+          [](auto& r, auto& v, auto& s) { ReadMaxSyncLtxFiles(r, v, s.settings); },
+          kUploadsAreSingle),
       // The form of 0.3, where these were the replica's.
       Rule::Honoured("snapshot-interval",
                      [](auto& r, auto& v, auto& s) {

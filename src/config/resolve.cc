@@ -196,6 +196,12 @@ class Resolver {
       replica.required = replica_section.required.value_or(!any_marked);
       database.replicas.push_back(std::move(replica));
     }
+    for (const Replica& replica : database.replicas) {
+      if (replica.page_encoding == database.replicas.front().page_encoding) continue;
+      diagnostics_.AddWarning(replica.place,
+                              "page-encoding has no effect: the replicas of a database are made "
+                              "from the same files, in the encoding of the first one");
+    }
     if (!section.replicas.empty() && std::ranges::none_of(database.replicas, &Replica::required)) {
       Error(section.place,
             "every replica is marked required: false, so that nothing would ever count as durable");

@@ -94,16 +94,26 @@ class ValueReader {
 
 template <class Section>
 struct KeyRule {
-  enum class Treatment : std::uint8_t { kHonoured, kWarned, kRefused };
+  enum class Treatment : std::uint8_t {
+    kHonoured,
+    kPending,  // read, checked and documented, but what it asks for is not there yet: warned of
+    kWarned,
+    kRefused
+  };
 
   std::string_view name;
   Treatment treatment = Treatment::kHonoured;
-  void (*read)(ValueReader&, const YamlNode&, Section&) = nullptr;  // kHonoured
-  std::string_view effect = {};  // kWarned, kRefused: what that means, and the cure
+  void (*read)(ValueReader&, const YamlNode&, Section&) = nullptr;  // kHonoured, kPending
+  std::string_view effect = {};  // all but kHonoured: what that means, and the cure
 
   static KeyRule Honoured(std::string_view name,
                           void (*read)(ValueReader&, const YamlNode&, Section&)) {
     return {.name = name, .read = read};
+  }
+  static KeyRule Pending(std::string_view name,
+                         void (*read)(ValueReader&, const YamlNode&, Section&),
+                         std::string_view effect) {
+    return {.name = name, .treatment = Treatment::kPending, .read = read, .effect = effect};
   }
   static KeyRule Warned(std::string_view name, std::string_view effect) {
     return {.name = name, .treatment = Treatment::kWarned, .effect = effect};
@@ -145,12 +155,13 @@ void ReadSection(ValueReader& reader, const YamlNode& node, std::string_view whe
     }
     seen.push_back(rule->name);
     using Treatment = typename KeyRule<Section>::Treatment;
-    if (rule->treatment == Treatment::kHonoured) {
+    if (rule->read != nullptr) {
       reader.set_key(rule->name);
       rule->read(reader, entry, out);
-    } else if (rule->treatment == Treatment::kRefused) {
+    }
+    if (rule->treatment == Treatment::kRefused) {
       reader.diagnostics().AddError(entry.key_place, entry.key + ": " + std::string(rule->effect));
-    } else {
+    } else if (rule->treatment != Treatment::kHonoured) {
       reader.diagnostics().AddWarning(entry.key_place,
                                       entry.key + " has no effect: " + std::string(rule->effect));
     }

@@ -82,6 +82,11 @@ struct TopSection {
   std::vector<Text> store_keys;
 };
 
+// Why keys that stand in more than one table are pending.
+inline constexpr std::string_view kStagingIsUnbounded =
+    "what is staged has no bound yet; a warning is logged where it grows";
+inline constexpr std::string_view kUploadsAreSingle = "cuts are uploaded one by one";
+
 // The tables, each in the file of its section.
 std::span<const KeyRule<ReplicaSection>> ReplicaRules();
 std::span<const KeyRule<DatabaseSection>> DatabaseRules();

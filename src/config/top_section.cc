@@ -86,10 +86,12 @@ std::vector<Rule> MakeRules() {
       Rule::Honoured(
           "l0-retention",
           [](auto& r, auto& v, auto& s) { r.ReadDuration(v, milliseconds(0), s.l0_retention); }),
-      Rule::Honoured("l0-retention-check-interval",
-                     [](auto& r, auto& v, auto& s) {
-                       r.ReadDuration(v, milliseconds(1), s.l0_retention_check_interval);
-                     }),
+      Rule::Pending(
+          "l0-retention-check-interval",
+          [](auto& r, auto& v, auto& s) {
+            r.ReadDuration(v, milliseconds(1), s.l0_retention_check_interval);
+          },
+          "a cut is deleted when its time has come, nothing is polled"),
       Rule::Honoured("retention",
                      [](auto& r, auto& v, auto& s) {
                        ReadSection<RetentionSection>(r, v, "retention", kRetentionRules,
@@ -99,28 +101,36 @@ std::vector<Rule> MakeRules() {
                      [](auto& r, auto& v, auto& s) {
                        r.ReadDuration(v, milliseconds(0), s.shutdown_sync_timeout);
                      }),
-      Rule::Honoured("shutdown-sync-interval",
-                     [](auto& r, auto& v, auto& s) {
-                       r.ReadDuration(v, milliseconds(1), s.shutdown_sync_interval);
-                     }),
+      Rule::Pending(
+          "shutdown-sync-interval",
+          [](auto& r, auto& v, auto& s) {
+            r.ReadDuration(v, milliseconds(1), s.shutdown_sync_interval);
+          },
+          "the last upload is tried again with back-off"),
       Rule::Honoured("logging",
                      [](auto& r, auto& v, auto& s) {
                        ReadSection<LoggingSection>(r, v, "logging", kLoggingRules, s.logging);
                      }),
-      Rule::Honoured("verify-compaction",
-                     [](auto& r, auto& v, auto& s) { r.ReadBool(v, s.verify_compaction); }),
+      Rule::Pending(
+          "verify-compaction",
+          [](auto& r, auto& v, auto& s) { r.ReadBool(v, s.verify_compaction); },
+          "every compaction refuses files with a gap between them"),
       Rule::Honoured("allow-filesystem",
                      [](auto& r, auto& v, auto& s) { r.ReadWords(v, s.allowed_file_systems); }),
-      Rule::Honoured("max-staging-bytes",
-                     [](auto& r, auto& v, auto& s) { ReadStaging(r, v, s.max_staging_bytes); }),
+      Rule::Pending(
+          "max-staging-bytes",
+          [](auto& r, auto& v, auto& s) { ReadStaging(r, v, s.max_staging_bytes); },
+          kStagingIsUnbounded),
       Rule::Honoured("journal-mode",
                      [](auto& r, auto& v, auto& s) { ReadJournalMode(r, v, s.journal_mode); }),
       Rule::Honoured("sync-interval",
                      [](auto& r, auto& v, auto& s) { ReadSyncInterval(r, v, s.settings); }),
       Rule::Honoured("page-encoding",
                      [](auto& r, auto& v, auto& s) { ReadPageEncoding(r, v, s.settings); }),
-      Rule::Honoured("max-sync-ltx-files",
-                     [](auto& r, auto& v, auto& s) { ReadMaxSyncLtxFiles(r, v, s.settings); }),
+      Rule::Pending(
+          "max-sync-ltx-files",
+          [](auto& r, auto& v, auto& s) { ReadMaxSyncLtxFiles(r, v, s.settings); },
+          kUploadsAreSingle),
       Rule::Warned("addr", kLater),
       Rule::Warned("mcp-addr", kLater),
       Rule::Warned("socket", kLater),
@@ -145,11 +155,11 @@ std::vector<Rule> MakeRules() {
 }
 
 template <class Section>
-void AppendHonoured(std::span<const KeyRule<Section>> rules, const std::string& prefix,
+void AppendAccepted(std::span<const KeyRule<Section>> rules, const std::string& prefix,
                     std::vector<std::string>& out) {
   for (const KeyRule<Section>& rule : rules) {
     const bool store_key = std::ranges::find(StoreKeys(), rule.name) != StoreKeys().end();
-    if (rule.treatment == KeyRule<Section>::Treatment::kHonoured && !store_key) {
+    if (rule.read != nullptr && !store_key) {
       out.push_back(prefix + std::string(rule.name));
     }
   }
@@ -162,15 +172,15 @@ std::span<const KeyRule<TopSection>> TopRules() {
   return rules;
 }
 
-std::vector<std::string> HonouredKeys() {
+std::vector<std::string> AcceptedKeys() {
   std::vector<std::string> keys;
-  AppendHonoured(TopRules(), "", keys);
-  AppendHonoured(SnapshotRules(), "snapshot.", keys);
-  AppendHonoured(std::span<const RetentionRule>(kRetentionRules), "retention.", keys);
-  AppendHonoured(std::span<const LoggingRule>(kLoggingRules), "logging.", keys);
-  AppendHonoured(std::span<const LevelRule>(kLevelRules), "levels[].", keys);
-  AppendHonoured(DatabaseRules(), "dbs[].", keys);
-  AppendHonoured(ReplicaRules(), "replica.", keys);
+  AppendAccepted(TopRules(), "", keys);
+  AppendAccepted(SnapshotRules(), "snapshot.", keys);
+  AppendAccepted(std::span<const RetentionRule>(kRetentionRules), "retention.", keys);
+  AppendAccepted(std::span<const LoggingRule>(kLoggingRules), "logging.", keys);
+  AppendAccepted(std::span<const LevelRule>(kLevelRules), "levels[].", keys);
+  AppendAccepted(DatabaseRules(), "dbs[].", keys);
+  AppendAccepted(ReplicaRules(), "replica.", keys);
   return keys;
 }
 
