@@ -24,7 +24,7 @@ std::int64_t LastSeq(const std::string& output) {
 
 }  // namespace
 
-CrashWorld::CrashWorld(std::uint64_t seed) : random_(seed) {
+CrashWorld::CrashWorld(std::uint64_t seed) : random_(seed), spills_(Below(2) == 0) {
   replicas_.push_back({.url = "file://" + (directory_.path() / "one").native()});
   if (Below(3) == 0) {
     replicas_.push_back({.url = "file://" + (directory_.path() / "two").native()});
@@ -65,12 +65,14 @@ void CrashWorld::ChooseWriter() {
   const auto text = [this](std::initializer_list<int> choices) {
     return std::to_string(OneOf(choices));
   };
-  writer_ = {RUNNEL_APP_WRITER,      database_.native(),    "--acknowledge",
-             acknowledged_.native(), "--page-size",         text({512, 1024, 4096, 4096, 65536}),
-             "--auto-vacuum",        text({0, 0, 1, 2}),    "--cache-pages",
-             text({0, 0, 10}),       "--rows-max",          text({1, 5, 20}),
-             "--body-max",           text({50, 500, 2000}), "--live-rows",
-             text({20, 100, 300})};
+  writer_ = {RUNNEL_APP_WRITER, database_.native(),
+             "--acknowledge",   acknowledged_.native(),
+             "--page-size",     text({512, 1024, 4096, 4096, 65536}),
+             "--auto-vacuum",   text({0, 0, 1, 2}),
+             "--cache-pages",   spills_ ? text({0, 10}) : "2000",
+             "--rows-max",      text({1, 5, 20}),
+             "--body-max",      text({50, 500, 2000}),
+             "--live-rows",     text({20, 100, 300})};
 }
 
 integration::Program CrashWorld::Run(Arguments arguments) const {
@@ -101,11 +103,16 @@ void CrashWorld::StartWriters() {
                       "--synchronous", OneOf({"OFF", "NORMAL", "FULL"}),              //
                       "--pace-us", OneOf({"0", "500", "3000", "20000"}),              //
                       "--autocheckpoint", OneOf({"0", "20", "1000"}),                 //
-                      "--chaos",
-                      OneOf({"all", "rollback,savepoint,spill", "checkpoint,autocheckpoint,reopen",
-                             "schema,vacuum,journal-mode,reopen", "reader,spill,rollback"})});
+                      "--chaos", Chaos()});
     writers_.emplace_back(new Program(Run(std::move(arguments))));
   }
+}
+
+std::string CrashWorld::Chaos() {
+  const std::string others =
+      OneOf({"", "rollback,", "checkpoint,autocheckpoint,reopen,", "schema,vacuum,journal-mode,",
+             "rollback,schema,vacuum,checkpoint,autocheckpoint,journal-mode,reopen,reader,"});
+  return others + (spills_ ? "spill" : "savepoint");
 }
 
 void CrashWorld::KillDaemon() {
@@ -120,10 +127,21 @@ void CrashWorld::KillDaemon() {
 void CrashWorld::KillWriters() {
   for (const auto& writer : writers_) {
     writer->Kill();
-    EXPECT_EQ(writer->Wait(), -SIGKILL) << "the application had ended by itself";
+    const int status = writer->Wait();
+    EXPECT_TRUE(status == -SIGKILL || WriterWasLockedOut())
+        << "the application had ended by itself, with status " << status;
     ++counts_.writer_kills;
   }
   writers_.clear();
+}
+
+// Applications that open a database at once may keep each other from WAL mode.
+bool CrashWorld::WriterWasLockedOut() const {
+  std::ifstream log(log_);
+  for (std::string line; std::getline(log, line);) {
+    if (line.ends_with("no WAL mode: database is locked")) return true;
+  }
+  return false;
 }
 
 void CrashWorld::StopDaemon() {

@@ -69,11 +69,13 @@ class CrashWorld {
   // The daemon's moods, and the application's.
   void WriteConfig();
   void ChooseWriter();
+  std::string Chaos();
 
   void StartDaemon();
   void StartWriters();
   void KillDaemon();
   void KillWriters();
+  bool WriterWasLockedOut() const;
   void StopDaemon();
   void RunOnce();
   void Settle();
@@ -106,6 +108,10 @@ class CrashWorld {
   const std::filesystem::path config_ = directory_.path() / "runnel.yml";
   const std::filesystem::path log_ = directory_.path() / "log";
   const std::filesystem::path acknowledged_ = directory_.path() / "acknowledged";
+  // Transactions are larger than the cache, or have savepoints. Not both: a savepoint that is
+  // rolled back after frames were spilled makes SQLite 3.40 lose that commit when the WAL is
+  // recovered, which it is after a kill, replicated or not.
+  const bool spills_;
   std::vector<Replica> replicas_;
   Arguments writer_;  // what all writers of this world have in common
   int writers_started_ = 0;

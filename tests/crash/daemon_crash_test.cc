@@ -17,7 +17,7 @@ namespace {
 constexpr int kRounds = 12;
 constexpr std::uint64_t kFastWorlds = 9;
 
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#ifdef RUNNEL_SANITIZED
 constexpr std::uint64_t kSlowWorlds = 80;
 #else
 constexpr std::uint64_t kSlowWorlds = 300;

@@ -65,15 +65,22 @@ void LosePower(Scenario& scenario, std::uint64_t n) {
   scenario.LosePowerAfterFailure();
 }
 
+#ifdef RUNNEL_SANITIZED
+constexpr std::uint64_t kStride = 3;  // five times slower
+#else
+constexpr std::uint64_t kStride = 1;
+#endif
+
 // Every call fails, each in one of the ways that there are.
 std::vector<Sweep> MixedSweeps() {
   return {
-      {"File", {kFileFails, kFileTears, kFileDoesAndFails, kFilesFail}, FileCalls},
-      {"Power", {LosePower}, FileCalls, 3},
+      {"File", {kFileFails, kFileTears, kFileDoesAndFails, kFilesFail}, FileCalls, kStride},
+      {"Power", {LosePower}, FileCalls, 3 * kStride},
       {"Store",
        {kStoreFails, kStoreLosesReply, kStoreTears, kStoreDoesTwice, StoreGoesAway},
-       StoreCalls},
-      {"Sqlite", {kSqliteFails, kSqliteFailsOn}, VfsCalls},
+       StoreCalls,
+       kStride},
+      {"Sqlite", {kSqliteFails, kSqliteFailsOn}, VfsCalls, kStride},
   };
 }
 
