@@ -78,75 +78,79 @@ void ReadDatabases(ValueReader& reader, const YamlNode& value, TopSection& out) 
   }
 }
 
+const Rule kRules[] = {
+    Rule::Honoured("dbs", ReadDatabases),
+    Rule::Honoured("levels", ReadLevels),
+    Rule::Honoured("snapshot", [](auto& r, auto& v, auto& s) { ReadSnapshot(r, v, s.snapshot); }),
+    Rule::Honoured(
+        "l0-retention",
+        [](auto& r, auto& v, auto& s) { r.ReadDuration(v, milliseconds(0), s.l0_retention); }),
+    Rule::Pending(
+        "l0-retention-check-interval",
+        [](auto& r, auto& v, auto& s) {
+          r.ReadDuration(v, milliseconds(1), s.l0_retention_check_interval);
+        },
+        "a cut is deleted when its time has come, nothing is polled"),
+    Rule::Honoured("retention",
+                   [](auto& r, auto& v, auto& s) {
+                     ReadSection<RetentionSection>(r, v, "retention", kRetentionRules, s.retention);
+                   }),
+    Rule::Honoured("shutdown-sync-timeout",
+                   [](auto& r, auto& v, auto& s) {
+                     r.ReadDuration(v, milliseconds(0), s.shutdown_sync_timeout);
+                   }),
+    Rule::Pending(
+        "shutdown-sync-interval",
+        [](auto& r, auto& v, auto& s) {
+          r.ReadDuration(v, milliseconds(1), s.shutdown_sync_interval);
+        },
+        "the last upload is tried again with back-off"),
+    Rule::Honoured("logging",
+                   [](auto& r, auto& v, auto& s) {
+                     ReadSection<LoggingSection>(r, v, "logging", kLoggingRules, s.logging);
+                   }),
+    Rule::Pending(
+        "verify-compaction", [](auto& r, auto& v, auto& s) { r.ReadBool(v, s.verify_compaction); },
+        "every compaction refuses files with a gap between them"),
+    Rule::Honoured("allow-filesystem",
+                   [](auto& r, auto& v, auto& s) { r.ReadWords(v, s.allowed_file_systems); }),
+    Rule::Pending(
+        "max-staging-bytes",
+        [](auto& r, auto& v, auto& s) { ReadStaging(r, v, s.max_staging_bytes); },
+        kStagingIsUnbounded),
+    Rule::Honoured("journal-mode",
+                   [](auto& r, auto& v, auto& s) { ReadJournalMode(r, v, s.journal_mode); }),
+    Rule::Honoured("sync-interval",
+                   [](auto& r, auto& v, auto& s) { ReadSyncInterval(r, v, s.settings); }),
+    Rule::Honoured("page-encoding",
+                   [](auto& r, auto& v, auto& s) { ReadPageEncoding(r, v, s.settings); }),
+    Rule::Pending(
+        "max-sync-ltx-files",
+        [](auto& r, auto& v, auto& s) { ReadMaxSyncLtxFiles(r, v, s.settings); },
+        kUploadsAreSingle),
+};
+
+const Rule kRulesWithoutEffect[] = {
+    Rule::Warned("addr", kLater),
+    Rule::Warned("mcp-addr", kLater),
+    Rule::Warned("socket", kLater),
+    Rule::Warned("heartbeat-url", "it comes with a later version; no heartbeat is sent"),
+    Rule::Warned("heartbeat-interval", kLater),
+    Rule::Warned("validation", "each object is read back and verified in the background instead"),
+    Rule::Warned("validation-interval",
+                 "each object is read back and verified in the background instead"),
+    Rule::Warned("auto-recover", "a replica that lost continuity is always repaired"),
+    Rule::Refused("exec",
+                  "comes with a later version, and without it the application would not be "
+                  "started: start the two by your service manager"),
+    Rule::Refused("age",
+                  "client-side encryption is not supported, and without it the copy would be "
+                  "readable by whoever can read the store"),
+};
+
 std::vector<Rule> MakeRules() {
-  std::vector<Rule> rules = {
-      Rule::Honoured("dbs", ReadDatabases),
-      Rule::Honoured("levels", ReadLevels),
-      Rule::Honoured("snapshot", [](auto& r, auto& v, auto& s) { ReadSnapshot(r, v, s.snapshot); }),
-      Rule::Honoured(
-          "l0-retention",
-          [](auto& r, auto& v, auto& s) { r.ReadDuration(v, milliseconds(0), s.l0_retention); }),
-      Rule::Pending(
-          "l0-retention-check-interval",
-          [](auto& r, auto& v, auto& s) {
-            r.ReadDuration(v, milliseconds(1), s.l0_retention_check_interval);
-          },
-          "a cut is deleted when its time has come, nothing is polled"),
-      Rule::Honoured("retention",
-                     [](auto& r, auto& v, auto& s) {
-                       ReadSection<RetentionSection>(r, v, "retention", kRetentionRules,
-                                                     s.retention);
-                     }),
-      Rule::Honoured("shutdown-sync-timeout",
-                     [](auto& r, auto& v, auto& s) {
-                       r.ReadDuration(v, milliseconds(0), s.shutdown_sync_timeout);
-                     }),
-      Rule::Pending(
-          "shutdown-sync-interval",
-          [](auto& r, auto& v, auto& s) {
-            r.ReadDuration(v, milliseconds(1), s.shutdown_sync_interval);
-          },
-          "the last upload is tried again with back-off"),
-      Rule::Honoured("logging",
-                     [](auto& r, auto& v, auto& s) {
-                       ReadSection<LoggingSection>(r, v, "logging", kLoggingRules, s.logging);
-                     }),
-      Rule::Pending(
-          "verify-compaction",
-          [](auto& r, auto& v, auto& s) { r.ReadBool(v, s.verify_compaction); },
-          "every compaction refuses files with a gap between them"),
-      Rule::Honoured("allow-filesystem",
-                     [](auto& r, auto& v, auto& s) { r.ReadWords(v, s.allowed_file_systems); }),
-      Rule::Pending(
-          "max-staging-bytes",
-          [](auto& r, auto& v, auto& s) { ReadStaging(r, v, s.max_staging_bytes); },
-          kStagingIsUnbounded),
-      Rule::Honoured("journal-mode",
-                     [](auto& r, auto& v, auto& s) { ReadJournalMode(r, v, s.journal_mode); }),
-      Rule::Honoured("sync-interval",
-                     [](auto& r, auto& v, auto& s) { ReadSyncInterval(r, v, s.settings); }),
-      Rule::Honoured("page-encoding",
-                     [](auto& r, auto& v, auto& s) { ReadPageEncoding(r, v, s.settings); }),
-      Rule::Pending(
-          "max-sync-ltx-files",
-          [](auto& r, auto& v, auto& s) { ReadMaxSyncLtxFiles(r, v, s.settings); },
-          kUploadsAreSingle),
-      Rule::Warned("addr", kLater),
-      Rule::Warned("mcp-addr", kLater),
-      Rule::Warned("socket", kLater),
-      Rule::Warned("heartbeat-url", "it comes with a later version; no heartbeat is sent"),
-      Rule::Warned("heartbeat-interval", kLater),
-      Rule::Warned("validation", "each object is read back and verified in the background instead"),
-      Rule::Warned("validation-interval",
-                   "each object is read back and verified in the background instead"),
-      Rule::Warned("auto-recover", "a replica that lost continuity is always repaired"),
-      Rule::Refused("exec",
-                    "comes with a later version, and without it the application would not be "
-                    "started: start the two by your service manager"),
-      Rule::Refused("age",
-                    "client-side encryption is not supported, and without it the copy would be "
-                    "readable by whoever can read the store"),
-  };
+  std::vector<Rule> rules(std::begin(kRules), std::end(kRules));
+  rules.insert(rules.end(), std::begin(kRulesWithoutEffect), std::end(kRulesWithoutEffect));
   for (const std::string_view key : StoreKeys()) {
     rules.push_back(Rule::Honoured(
         key, [](auto& r, auto& v, auto& s) { s.store_keys.push_back({r.key(), v.place}); }));
