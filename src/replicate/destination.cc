@@ -6,9 +6,8 @@
 #include <utility>
 
 #include "fs/temporary.h"
-#include "ltx/decoder.h"
+#include "replicate/own_object.h"
 #include "replicate/streams.h"
-#include "store/object_source.h"
 
 namespace runnel::replicate {
 namespace {
@@ -16,7 +15,6 @@ namespace {
 // How long a writer may go on without having seen its claim. It bounds how long a newcomer, whose
 // first write is a full copy and slow, can lose the race for the next name.
 constexpr std::chrono::seconds kClaimMaxAge{15};
-constexpr std::size_t kReadBackChunk = std::size_t{256} * 1024;
 
 ProofMode Decide(ProofMode wanted, const store::ObjectStore& target) {
   if (wanted != ProofMode::kAutomatic) return wanted;
@@ -26,16 +24,6 @@ ProofMode Decide(ProofMode wanted, const store::ObjectStore& target) {
 std::optional<DatabaseChecksum> AfterOf(const ltx::Header& header) {
   if (!header.chain) return std::nullopt;
   return header.chain->after;
-}
-
-Result<ltx::Trailer> ReadObjectTrailer(store::ObjectStore& store, const store::ObjectKey& key,
-                                       std::uint64_t size_bytes) {
-  Bytes bytes(ltx::kTrailerSize);
-  if (size_bytes < bytes.size()) return Fail(Errc::kCorruption, key.text() + " is too short");
-  RUNNEL_TRY(const std::size_t count, store.ReadAt(key, size_bytes - bytes.size(), bytes));
-  if (count < bytes.size()) return Fail(Errc::kCorruption, key.text() + " is too short");
-  return ltx::Trailer{.post_apply_checksum = GetBigEndian<std::uint64_t>(bytes, 0),
-                      .file_checksum = FileChecksum{GetBigEndian<std::uint64_t>(bytes, 8)}};
 }
 
 // The last of the path's files, of the lowest level there is: an L0 object can be compared with a
@@ -164,31 +152,13 @@ Result<void> Destination::UploadCut(Txid txid, const capture::Staging& staging) 
   auto written = WriteCut(key, summary.header.timestamp, *file, info.size_bytes);
   if (!written && written.error().code() == Errc::kAlreadyExists) {
     // Ours, if the reply to an earlier try was lost.
-    RUNNEL_TRY(const bool ours, IsOurCut(key, *file, info.size_bytes));
+    RUNNEL_TRY(const bool ours, HoldsFile(store_, key, *file, info.size_bytes));
     if (!ours) return SettleCollision(txid);
   } else if (!written) {
     return Fail(std::move(written).error().Context(key.text()));
   }
   CutStored(txid, info.size_bytes, summary.header);
   return {};
-}
-
-Result<bool> Destination::IsOurCut(const store::ObjectKey& key, fs::File& file,
-                                   std::uint64_t size_bytes) {
-  RUNNEL_TRY(const store::ObjectInfo info, store_.Head(key));
-  if (info.size_bytes != size_bytes) return false;
-  Bytes theirs(kReadBackChunk);
-  Bytes ours(kReadBackChunk);
-  for (std::uint64_t offset = 0; offset < size_bytes;) {
-    RUNNEL_TRY(const std::size_t count, store_.ReadAt(key, offset, theirs));
-    RUNNEL_TRY(const std::size_t local, file.ReadAt(offset, MutableBytes(ours).first(count)));
-    if (count == 0 || local != count) return false;
-    if (!std::ranges::equal(ByteView(theirs).first(count), ByteView(ours).first(count))) {
-      return false;
-    }
-    offset += count;
-  }
-  return true;
 }
 
 // Another writer has made this object. If the claim is ours, it was an earlier holder's last
@@ -272,16 +242,8 @@ Result<void> Destination::DropDoubtful(Level level, const store::TxidRange& want
 // own earlier try. Another one is of no use to anybody: what it should hold is in the inputs.
 Result<void> Destination::AcceptOrDropExisting(const store::ObjectKey& key,
                                                const ltx::MergeResult& ours) {
-  RUNNEL_TRY(const store::ObjectInfo info, store_.Head(key));
-  store::ObjectSource source(store_, key, 0, info.size_bytes, kReadBackChunk);
-  ltx::Decoder decoder(source);
-  const auto proven = [&]() -> Result<bool> {
-    RUNNEL_TRY(const ltx::Header header, decoder.ReadHeader());
-    RUNNEL_TRY(const ltx::Trailer trailer, decoder.Finish());
-    return header == ours.header && trailer == ours.trailer;
-  }();
-  if (proven && *proven) return {};
-  if (!proven && proven.error().code() != Errc::kCorruption) return Fail(proven.error());
+  RUNNEL_TRY(const bool same, HoldsMerge(store_, key, ours));
+  if (same) return {};
   RUNNEL_TRY_VOID(NoteClaim(claim_.Check()));
   RUNNEL_TRY_VOID(store_.Delete(std::span(&key, 1)));
   return Fail(Errc::kUnavailable, key.text() + " was there with another content; it was deleted");

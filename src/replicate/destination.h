@@ -159,7 +159,6 @@ class Destination {
   };
 
   Result<Link> FindLink(const Manifest& manifest, const capture::Staging& staging);
-  Result<bool> IsOurCut(const store::ObjectKey& key, fs::File& file, std::uint64_t size_bytes);
   Result<void> SettleCollision(Txid txid);
   Result<void> AcceptOrDropExisting(const store::ObjectKey& key, const ltx::MergeResult& ours);
   Result<void> WriteCut(const store::ObjectKey& key, WallTime timestamp, fs::File& file,
