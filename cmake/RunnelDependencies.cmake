@@ -13,8 +13,8 @@ pkg_check_modules(LZ4 REQUIRED IMPORTED_TARGET liblz4)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(ISAL IMPORTED_TARGET libisal)
 
-# SQLite, compiled in: the daemon's safety depends on the exact version (design decision D2), so
-# the system's is never used. tools/fetch-sqlite puts the pinned amalgamation there.
+# SQLite, compiled in: the daemon's safety depends on the exact version, so the system's is never used
+# (docs/decisions/0002-dependencies.md). tools/fetch-sqlite puts the pinned amalgamation there.
 set(RUNNEL_SQLITE_VERSION 3.53.2)
 if(DEFINED ENV{XDG_CACHE_HOME})
   set(runnel_cache "$ENV{XDG_CACHE_HOME}/runnel")

@@ -37,7 +37,7 @@ namespace runnel::capture {
 
 // What to do with a database that is not in WAL mode.
 enum class JournalModePolicy : std::uint8_t {
-  kSwitch,   // set WAL mode once, and log it (design decision D1)
+  kSwitch,   // set WAL mode once, and log it
   kRequire,  // refuse it until somebody else has
 };
 

@@ -92,7 +92,7 @@ class Connection {
 
   Result<JournalMode> QueryJournalMode();
 
-  // Sets the persistent journal mode to WAL (design decision D1). Success if it was WAL already;
+  // Sets the persistent journal mode to WAL. Success if it was WAL already;
   // kUnsupported if SQLite kept another mode (a file system without shared memory), or cannot read
   // the schema (damaged or encrypted); kBusy while an application is in a transaction.
   Result<void> SwitchToWal();

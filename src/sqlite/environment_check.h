@@ -1,4 +1,4 @@
-// Whether a database may be captured where it lies (design decision D17).
+// Whether a database may be captured where it lies.
 //
 // SQLite's WAL needs POSIX locks that conflict between processes and memory maps that they share.
 // Where either is missing, nothing fails: commits are lost in silence. So both are tried with a
