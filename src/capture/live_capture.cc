@@ -62,6 +62,10 @@ std::optional<MonotonicTime> LiveDatabase::CaptureOnce(MonotonicTime now) {
   if (!capturer_.connected()) {
     if (now < connect_not_before_) return connect_not_before_;
     if (auto connected = Connect(); !connected) {
+      if (connected.error().code() == Errc::kBusy) {
+        connected = Fail(std::move(connected).error().Context(
+            "another program has the database to itself (PRAGMA locking_mode=EXCLUSIVE?)"));
+      }
       GiveUp(std::move(connected).error(), now);
       return connect_not_before_;
     }

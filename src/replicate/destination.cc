@@ -67,9 +67,12 @@ Result<void> Destination::Connect(const capture::Staging& staging) {
   Link link;
   std::optional<SnapshotNeed> need;
   if (reach < newest) {
+    // Where the newest object is our own cut, a snapshot of that state will do; a database at rest
+    // has no later one.
+    if (auto found = FindLink(manifest, staging)) link = *found;
     need =
         SnapshotNeed{.urgency = SnapshotUrgency::kBlocksUploads,
-                     .beyond = newest,
+                     .beyond = link.is_staged ? Txid{ToInt(newest) - 1} : newest,
                      .reason = fmt::format("objects are missing after txid {}", FormatTxid(reach))};
   } else if (newest != Txid{0}) {
     auto found = FindLink(manifest, staging);
@@ -87,7 +90,7 @@ Result<void> Destination::Connect(const capture::Staging& staging) {
   manifest_ = std::move(manifest);
   position_ = newest;
   link_ = link;
-  durable_ = link.is_staged ? newest : Txid{0};
+  durable_ = link.is_staged && !need ? newest : Txid{0};
   staging_valid_from_ = link.is_staged ? Txid{1} : Next(newest);
   epoch_first_.reset();
   snapshot_need_ = std::move(need);
