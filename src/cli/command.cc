@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/edit_distance.h"
+
 namespace runnel::cli {
 namespace {
 
@@ -22,8 +24,29 @@ std::string Usage() {
   for (const Command& command : kCommands) {
     usage += fmt::format("  {:<12}{}\n", command.name, command.summary);
   }
-  usage += "\n`runnel COMMAND -help` explains a command.\n";
+  usage += "\n`runnel help COMMAND` explains a command.\n";
   return usage;
+}
+
+const Command* Find(std::string_view name) {
+  const auto command = std::ranges::find(kCommands, name, &Command::name);
+  return command == kCommands.end() ? nullptr : &*command;
+}
+
+Error NoSuchCommand(const std::string& name) {
+  const auto distance = [&](const Command& command) { return EditDistance(name, command.name); };
+  const auto nearest = std::ranges::min_element(kCommands, {}, distance);
+  const std::string cure = distance(*nearest) <= 2 ? fmt::format("did you mean {}?", nearest->name)
+                                                   : "`runnel help` lists them";
+  return {Errc::kInvalidArgument, fmt::format("{}: there is no such command; {}", name, cure)};
+}
+
+// `runnel help COMMAND` is `runnel COMMAND -help`, `runnel -version` is `runnel version`.
+std::vector<std::string> Rewrite(std::span<const std::string> arguments) {
+  const std::string& first = arguments.front();
+  if (first == "help" && arguments.size() > 1) return {arguments[1], "-help"};
+  if (first == "-version" || first == "--version") return {"version"};
+  return {arguments.begin(), arguments.end()};
 }
 
 ExitCode Fails(Process& process, const Error& error) {
@@ -40,19 +63,15 @@ ExitCode RunMain(Process& process, std::span<const std::string> arguments) {
     process.out(Usage());
     return ExitCode::kFailure;
   }
-  const std::string& name = arguments.front();
+  const std::vector<std::string> words = Rewrite(arguments);
+  const std::string& name = words.front();
   if (name == "help" || name == "-h" || name == "-help" || name == "--help") {
     process.out(Usage());
     return ExitCode::kSuccess;
   }
-  const auto command = std::ranges::find(kCommands, name, &Command::name);
-  if (command == kCommands.end()) {
-    return Fails(process, Error(Errc::kInvalidArgument,
-                                fmt::format("{}: there is no such command; `runnel help` lists "
-                                            "them",
-                                            name)));
-  }
-  const auto done = command->run(process, arguments.subspan(1));
+  const Command* command = Find(name);
+  if (command == nullptr) return Fails(process, NoSuchCommand(name));
+  const auto done = command->run(process, std::span(words).subspan(1));
   if (done || done.error().code() == Errc::kCancelled) return ExitCode::kSuccess;
   return Fails(process, done.error());
 }

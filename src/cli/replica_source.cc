@@ -1,8 +1,10 @@
 #include "cli/replica_source.h"
 
 #include <fmt/format.h>
+#include <fnmatch.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <variant>
 
@@ -21,6 +23,22 @@ constexpr std::string_view kFileScheme = "file://";
 std::string Lookup(const config::Environment& environment, std::string_view name) {
   const auto found = environment.find(name);
   return found == environment.end() ? "" : found->second;
+}
+
+// Where `path` lies below what the entry names: empty if it is the entry's own database, nothing if
+// it does not belong to it.
+std::optional<fs::Path> RelativePathIn(const config::Database& entry, const fs::Path& path) {
+  if (const auto* single = std::get_if<config::SingleDatabase>(&entry.source)) {
+    return single->path == path ? std::optional(fs::Path()) : std::nullopt;
+  }
+  const auto& directory = std::get<config::DatabaseDirectory>(entry.source);
+  const fs::Path relative = path.lexically_relative(directory.directory);
+  if (relative.empty() || *relative.begin() == ".." || relative == ".") return std::nullopt;
+  if (relative.has_parent_path() && !directory.recursive) return std::nullopt;
+  if (::fnmatch(directory.pattern.c_str(), relative.filename().c_str(), 0) != 0) {
+    return std::nullopt;
+  }
+  return relative;
 }
 
 std::string ConfigPath(const Process& process, const ConfigFlags& flags) {
@@ -117,17 +135,19 @@ Result<ReplicaSources> ReplicaSources::Open(Process& process, const std::string&
   const std::string wanted =
       (fs::Path(process.working_directory) / argument).lexically_normal().string();
   for (const config::Database& database : config.databases) {
-    const auto* single = std::get_if<config::SingleDatabase>(&database.source);
-    if (single == nullptr || single->path != wanted) continue;
-    sources.database_path_ = single->path;
+    const auto relative = RelativePathIn(database, wanted);
+    if (!relative) continue;
+    sources.database_path_ = wanted;
     for (const config::Replica& replica : database.replicas) {
       if (replica.type != config::ReplicaType::kFile) continue;
-      sources.AddFileReplica(process, replica.name.empty() ? replica.path : replica.name,
-                             replica.path);
+      const fs::Path folder = relative->empty() ? fs::Path(replica.path) : replica.path / *relative;
+      sources.AddFileReplica(process, replica.name.empty() ? folder.string() : replica.name,
+                             folder);
     }
     return sources;
   }
-  return Fail(Errc::kNotFound, fmt::format("database not found in config: {}", wanted));
+  return Fail(Errc::kInvalidArgument, fmt::format("database not found in config: {} is not in {}",
+                                                  wanted, ConfigPath(process, flags)));
 }
 
 std::vector<restore::Destination> ReplicaSources::destinations() const {

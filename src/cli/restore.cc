@@ -169,6 +169,11 @@ void PrintResult(Process& process, const RestoreFlags& flags, const restore::Rep
 
 bool NothingToRestore(const Error& error) { return error.code() == Errc::kNotFound; }
 
+Result<void> SayNothingToRestore(Logger& log, const std::string& output) {
+  log.Info("no matching backups found", {{"path", output}});
+  return {};
+}
+
 Result<void> Restore(Process& process, const RestoreFlags& flags, const std::string& argument,
                      Logger& log) {
   RUNNEL_TRY(const restore::Target target, ParseTarget(flags));
@@ -198,25 +203,28 @@ Result<void> Restore(Process& process, const RestoreFlags& flags, const std::str
   const Interrupt interrupt;
   options.stop = interrupt.stop_token();
 
-  restore::Restorer restorer(process.fs, process.clock, log);
-  const std::vector<restore::Destination> destinations = sources.destinations();
-  if (flags.dry_run == Switch::kOn) {
-    RUNNEL_TRY(const restore::Selection selection,
-               restorer.Select(destinations, target, options.parallelism, options.stop));
-    PrintPlan(process, flags, selection.candidates.front(), output);
-    return {};
-  }
   RUNNEL_TRY_VOID(
       restore::CheckOutput(process.fs, options.output, options.output_options.overwrite));
+  restore::Restorer restorer(process.fs, process.clock, log);
+  const std::vector<restore::Destination> destinations = sources.destinations();
+  const bool none_is_fine = flags.if_replica_exists == Switch::kOn;
+  if (flags.dry_run == Switch::kOn) {
+    const auto selection = restorer.Select(destinations, target, options.parallelism, options.stop);
+    if (!selection && none_is_fine && NothingToRestore(selection.error())) {
+      return SayNothingToRestore(log, output);
+    }
+    if (!selection) return Fail(selection.error());
+    PrintPlan(process, flags, selection->candidates.front(), output);
+    return {};
+  }
   ProgressBar bar(process, "restoring");
   options.on_progress = [&](const restore::RestoreProgress& progress) {
     bar.Show(progress.done_bytes, progress.total_bytes);
   };
   auto report = restorer.Restore(destinations, target, options);
   bar.Clear();
-  if (!report && flags.if_replica_exists == Switch::kOn && NothingToRestore(report.error())) {
-    log.Info("no matching backups found", {{"path", output}});
-    return {};
+  if (!report && none_is_fine && NothingToRestore(report.error())) {
+    return SayNothingToRestore(log, output);
   }
   if (!report) return Fail(std::move(report).error());
   log.Info("restored", {{"path", output},

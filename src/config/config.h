@@ -108,7 +108,7 @@ struct Config {
   std::vector<Database> databases;  // may be empty: they can be registered later
   std::vector<milliseconds> level_intervals{std::begin(defaults::kLevelIntervals),
                                             std::end(defaults::kLevelIntervals)};  // of L1, L2..
-  milliseconds l0_retention = defaults::kL0Retention;  // 0: goes as soon as it is compacted
+  milliseconds l0_retention = defaults::kL0Retention;  // 0: L0 is kept for good
   milliseconds l0_retention_check_interval = defaults::kL0RetentionCheckInterval;
   bool retention_enabled = true;  // false: nothing is ever deleted from a replica
   bool verify_compaction = false;

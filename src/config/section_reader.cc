@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <filesystem>
-#include <numeric>
 
+#include "base/edit_distance.h"
 #include "base/redacted.h"
 #include "config/values.h"
 
@@ -22,21 +22,6 @@ std::string Shown(std::string_view text) {
   return '"' + shown + '"';
 }
 
-// Levenshtein's: how many letters to add, drop or change.
-std::size_t Distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i + 1);
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t changed = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({row[j] + 1, row[j + 1] + 1, changed});
-    }
-  }
-  return row.back();
-}
-
 // The key that was probably meant; empty if none is near.
 std::string_view Nearest(std::string_view key, std::span<const std::string_view> known) {
   constexpr std::size_t kLongestKey = 64;
@@ -44,7 +29,7 @@ std::string_view Nearest(std::string_view key, std::span<const std::string_view>
   std::string_view nearest;
   std::size_t best = std::max<std::size_t>(2, key.size() / 3) + 1;
   for (const std::string_view candidate : known) {
-    if (const std::size_t distance = Distance(key, candidate); distance < best) {
+    if (const std::size_t distance = EditDistance(key, candidate); distance < best) {
       best = distance;
       nearest = candidate;
     }

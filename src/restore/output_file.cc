@@ -53,7 +53,10 @@ Result<void> CheckOutput(fs::FileSystem& file_system, const fs::Path& path, Over
   }
   if (overwrite == Overwrite::kReplace) return {};
   if (info && info->size_bytes > 0) {
-    return Fail(Errc::kAlreadyExists, fmt::format("{} is there and not empty", path.string()));
+    return Fail(Errc::kAlreadyExists,
+                fmt::format("{} is there and not empty: restore to another place with -o, or "
+                            "replace it with -force",
+                            path.string()));
   }
   for (const char* suffix : kSidecars) {
     const fs::Path sidecar = WithSuffix(path, suffix);

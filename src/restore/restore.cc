@@ -25,8 +25,12 @@ Error Combine(const std::vector<Failure>& failures) {
   const Failure& leading = other == failures.end() ? failures.front() : *other;
   std::string message;
   for (const Failure& failure : failures) {
-    message += fmt::format("{}{}: {}", message.empty() ? "" : "; ", failure.destination,
-                           failure.error.message());
+    if (!message.empty()) message += "; ";
+    // A replica that was given by its URL is named in some messages already.
+    const bool is_named = failure.destination.contains("://") &&
+                          failure.error.message().contains(failure.destination);
+    if (!is_named) message += failure.destination + ": ";
+    message += failure.error.message();
   }
   return {leading.error.code(), std::move(message)};
 }
