@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <csignal>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,8 @@ runnel::config::Environment ReadEnvironment(char** entries) {
 }  // namespace
 
 int main(int argc, char** argv, char** envp) {
+  // Past `ulimit -f` a write fails, as on a full disk; it does not end the process.
+  ::signal(SIGXFSZ, SIG_IGN);
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   runnel::fs::PosixFileSystem fs;
   runnel::runtime::SystemClock clock;

@@ -94,16 +94,20 @@ Result<void> AwaitStop(runtime::SignalReceiver& signals, Logger& log) {
   }
 }
 
-class AbortOnSecondSignal {
+// From now on a signal ends the process at once.
+class AbortOnSignal {
  public:
-  AbortOnSecondSignal(runtime::SignalReceiver& signals, Logger& log)
-      : signals_(signals), thread_([this, &log] {
-          const auto signal = signals_.Wait();
-          if (!signal || !*signal || **signal == runtime::Signal::kHangUp) return;
-          log.Warn("second signal received, stopping without the final sync");
-          ::_exit(1);
+  AbortOnSignal(runtime::SignalReceiver& signals, Logger& log, std::string_view message)
+      : signals_(signals), thread_([this, &log, message] {
+          for (;;) {
+            const auto signal = signals_.Wait();
+            if (!signal || !*signal) return;
+            if (**signal == runtime::Signal::kHangUp) continue;
+            log.Warn(message);
+            ::_exit(1);
+          }
         }) {}
-  ~AbortOnSecondSignal() {
+  ~AbortOnSignal() {
     signals_.Interrupt();
     thread_.join();
   }
@@ -112,6 +116,17 @@ class AbortOnSecondSignal {
   runtime::SignalReceiver& signals_;
   std::thread thread_;
 };
+
+void WarnOfWhatIsIgnored(const config::Config& config, Logger& log) {
+  for (const config::Database& database : config.databases) {
+    const auto* directory = std::get_if<config::DatabaseDirectory>(&database.source);
+    if (directory == nullptr || !directory->watch) continue;
+    log.Warn(
+        "watch has no effect in this version: databases that appear later are found at the "
+        "next start",
+        {{"dir", directory->directory}});
+  }
+}
 
 Result<void> Run(Process& process, const ReplicateFlags& flags, const config::Config& config,
                  Logger& log) {
@@ -133,18 +148,35 @@ Result<void> Run(Process& process, const ReplicateFlags& flags, const config::Co
                          .log = log,
                          .scheduler = *scheduler});
   log.Info("runnel", {{"version", GetBuildInfo().version}, {"databases", specs.size()}});
+  WarnOfWhatIsIgnored(config, log);
   RUNNEL_TRY_VOID(daemon.SelfTest());
+  if (specs.empty()) {
+    return Fail(Errc::kNotFound, "there is no database to replicate; see docs/configuration.md");
+  }
   for (server::DatabaseSpec& spec : specs) {
-    for (const server::ReplicaSpec& replica : spec.replicas) {
+    for (server::ReplicaSpec& replica : spec.replicas) {
+      // A single run is done when all is everywhere.
+      if (flags.once == Switch::kOn) {
+        replica.settings.importance = replicate::Importance::kRequired;
+      }
       log.Info("replicating to", {{"path", spec.capture.database.string()},
                                   {"type", "file"},
                                   {"replica", replica.folder.string()}});
     }
     RUNNEL_TRY_VOID(daemon.Add(std::move(spec)));
   }
-  if (flags.once == Switch::kOff) RUNNEL_TRY_VOID(AwaitStop(*signals, log));
-  const AbortOnSecondSignal abort(*signals, log);
-  RUNNEL_TRY_VOID(daemon.Stop());
+  if (flags.once == Switch::kOn) {
+    const AbortOnSignal abort(*signals, log, "signal received, stopping before all is replicated");
+    auto synced = daemon.SyncAll();
+    auto stopped = daemon.Abandon();
+    RUNNEL_TRY_VOID(synced);
+    RUNNEL_TRY_VOID(stopped);
+  } else {
+    RUNNEL_TRY_VOID(AwaitStop(*signals, log));
+    const AbortOnSignal abort(*signals, log,
+                              "second signal received, stopping without the final sync");
+    RUNNEL_TRY_VOID(daemon.Stop());
+  }
   log.Info("runnel shut down");
   return {};
 }

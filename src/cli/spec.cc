@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "cli/replica_source.h"
+#include "fs/system_paths.h"
 #include "sqlite/open_registry.h"
 
 namespace runnel::cli {
@@ -16,7 +17,7 @@ namespace {
 constexpr std::string_view kStateSuffix = "-litestream";
 
 // Where Litestream has it.
-fs::Path DefaultState(const fs::Path& database) {
+fs::Path StateBeside(const fs::Path& database) {
   return database.parent_path() / ("." + database.filename().string() + std::string(kStateSuffix));
 }
 
@@ -62,12 +63,20 @@ server::DatabaseSpec MakeSpec(const config::Config& config, const config::Databa
   return spec;
 }
 
+// By the real path: a database has one state, whichever link it is reached through, and so one
+// daemon.
+Result<fs::Path> StateOf(const config::SingleDatabase& database) {
+  if (database.meta_path) return fs::Path(*database.meta_path);
+  RUNNEL_TRY(const fs::Path real, fs::RealPath(database.path));
+  return StateBeside(real);
+}
+
 fs::Path StateOf(const config::DatabaseDirectory& directory, const fs::Path& relative) {
   if (directory.meta_dir) {
     return fs::Path(*directory.meta_dir) / (relative.string() + std::string(kStateSuffix));
   }
-  if (directory.meta_path) return DefaultState(fs::Path(*directory.meta_path) / relative);
-  return DefaultState(fs::Path(directory.directory) / relative);
+  if (directory.meta_path) return StateBeside(fs::Path(*directory.meta_path) / relative);
+  return StateBeside(fs::Path(directory.directory) / relative);
 }
 
 // The SQLite databases below a directory, by their paths relative to it, in order.
@@ -86,6 +95,17 @@ Result<void> FindDatabases(Process& process, sqlite::OpenRegistry& registry,
     if (::fnmatch(directory.pattern.c_str(), entry.name.c_str(), 0) != 0) continue;
     auto file = registry.Inspect(fs::Path(directory.directory) / relative);
     if (file && file->kind == sqlite::FileKind::kSqlite) found.push_back(relative);
+  }
+  return {};
+}
+
+Result<void> CheckReplicaTypes(const config::Database& database) {
+  for (const config::Replica& replica : database.replicas) {
+    if (replica.type == config::ReplicaType::kFile) continue;
+    return Fail(Errc::kUnsupported,
+                fmt::format("line {}: a replica of type memory is for tests of the engine; name a "
+                            "folder: url: file:///backup/app",
+                            replica.place.line));
   }
   return {};
 }
@@ -118,9 +138,10 @@ Result<std::vector<server::DatabaseSpec>> SpecsOf(Process& process, const config
   sqlite::OpenRegistry registry(process.fs);  // before any database is open
   std::vector<server::DatabaseSpec> specs;
   for (const config::Database& database : config.databases) {
+    RUNNEL_TRY_VOID(CheckReplicaTypes(database));
     if (const auto* single = std::get_if<config::SingleDatabase>(&database.source)) {
       const fs::Path path = single->path;
-      const fs::Path state = single->meta_path ? fs::Path(*single->meta_path) : DefaultState(path);
+      RUNNEL_TRY(const fs::Path state, StateOf(*single));
       specs.push_back(MakeSpec(config, database, path, state, {}));
       continue;
     }

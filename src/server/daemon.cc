@@ -101,19 +101,38 @@ Result<void> Daemon::Add(DatabaseSpec spec) {
   return {};
 }
 
-Result<void> Daemon::SyncAll(std::chrono::milliseconds timeout) {
-  const MonotonicTime deadline = world_.clock.MonotonicNow() + timeout;
+Result<void> Daemon::SyncAll() {
   for (const auto& database : databases_) database->BeginFinalSync();
   Result<void> outcome;
   for (const auto& database : databases_) {
-    auto synced = database->AwaitFinalSync(deadline);
+    auto synced = database->AwaitFinalSyncWhileWell(options_.final_sync_timeout);
     if (!synced && outcome) outcome = std::move(synced);
   }
   return outcome;
 }
 
+Result<void> Daemon::FinalSync() {
+  const MonotonicTime deadline = world_.clock.MonotonicNow() + options_.final_sync_timeout;
+  const bool one_try = options_.final_sync_timeout == std::chrono::milliseconds(0);
+  for (const auto& database : databases_) database->BeginFinalSync();
+  Result<void> outcome;
+  for (const auto& database : databases_) {
+    auto synced = one_try ? database->AwaitFinalSyncWhileWell(std::chrono::milliseconds(0))
+                          : database->AwaitFinalSync(deadline);
+    const bool nothing_there = !synced && synced.error().code() == Errc::kNotFound;
+    if (!synced && !nothing_there && outcome) outcome = std::move(synced);
+  }
+  return outcome;
+}
+
 Result<void> Daemon::Stop() {
-  Result<void> outcome = SyncAll(options_.final_sync_timeout);
+  Result<void> outcome = FinalSync();
+  Result<void> stopped = Abandon();
+  return outcome ? stopped : outcome;
+}
+
+Result<void> Daemon::Abandon() {
+  Result<void> outcome;
   for (const auto& database : databases_) {
     router_->Remove(database->path());
     auto stopped = database->Stop();

@@ -21,7 +21,8 @@ namespace runnel::server {
 struct DaemonOptions {
   // File systems, by name, that databases may lie on beside the local ones (design decision D17).
   std::vector<std::string> allowed_file_systems;
-  // How long Stop() waits for the newest commits to reach the replicas.
+  // How long Stop() waits for the newest commits to reach the replicas; 0: until something is
+  // wrong. SyncAll() waits for as long as nothing has been wrong for this long on end.
   std::chrono::milliseconds final_sync_timeout = std::chrono::seconds(30);
 };
 
@@ -50,16 +51,22 @@ class Daemon {
   // safely.
   Result<void> Add(DatabaseSpec spec);
 
-  // A last cut and upload of all, then ends all work. The first error, after all were tried.
+  // A last cut and upload of all, then ends all work. The first error, after all were tried. A
+  // database that does not exist is none.
   Result<void> Stop();
 
-  // Cuts and uploads what is committed by now, and waits for it.
-  Result<void> SyncAll(std::chrono::milliseconds timeout);
+  // Cuts and uploads what is committed by now, and waits for it; a first copy takes its time. The
+  // first error, after all were tried; kNotFound for a database that does not exist.
+  Result<void> SyncAll();
+
+  // Ends all work without waiting for anything. What is not in the replicas stays staged.
+  Result<void> Abandon();
 
   std::size_t database_count() const { return databases_.size(); }
 
  private:
   Result<void> CheckPlace(const fs::Path& database);
+  Result<void> FinalSync();
 
   const DaemonOptions options_;
   const World world_;

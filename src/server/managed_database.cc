@@ -10,6 +10,9 @@
 namespace runnel::server {
 namespace {
 
+// How often it is asked whether what is waited for can still come.
+constexpr std::chrono::milliseconds kTroubleLook{200};
+
 // Who may read a database may read its copy, and nobody else.
 store::FileStoreOptions OwnershipLike(fs::FileSystem& fs, const fs::Path& database) {
   store::FileStoreOptions options;
@@ -70,6 +73,10 @@ Result<void> ManagedDatabase::Start() {
 }
 
 void ManagedDatabase::BeginFinalSync() {
+  {
+    std::lock_guard lock(mutex_);
+    asked_at_ = changes_;
+  }
   auto txid = database_->RequestCut();
   {
     std::lock_guard lock(mutex_);
@@ -90,9 +97,8 @@ Result<void> ManagedDatabase::AwaitFinalSync(MonotonicTime deadline) {
     if (!final_txid_ && !final_txid_.error().retryable()) return Fail(LateError());
     const MonotonicTime now = shared_.clock.MonotonicNow();
     if (now >= deadline) return Fail(LateError());
-    const std::uint64_t seen = changes_;
-    synced_.wait_for(lock, deadline - now, [&] { return final_is_durable_ || changes_ != seen; });
-    if (final_txid_ || changes_ == seen) continue;
+    synced_.wait_for(lock, deadline - now, [&] { return final_is_durable_ || AskAgain(); });
+    if (!AskAgain()) continue;
     // Capture had not begun, or was at a loss; its state has changed.
     lock.unlock();
     BeginFinalSync();
@@ -101,12 +107,52 @@ Result<void> ManagedDatabase::AwaitFinalSync(MonotonicTime deadline) {
   return {};
 }
 
+Result<void> ManagedDatabase::AwaitFinalSyncWhileWell(std::chrono::milliseconds patience) {
+  std::optional<MonotonicTime> wrong_since;
+  for (;;) {
+    std::unique_lock lock(mutex_);
+    if (final_is_durable_) return {};
+    if (!final_txid_ && !final_txid_.error().retryable()) return Fail(LateError());
+    lock.unlock();
+    const MonotonicTime now = shared_.clock.MonotonicNow();
+    std::optional<Error> trouble = Trouble();
+    if (!trouble) wrong_since.reset();
+    if (trouble && !wrong_since) wrong_since = now;
+    if (trouble && (trouble->code() == Errc::kFenced || now - *wrong_since >= patience)) {
+      return Fail(*std::move(trouble));
+    }
+    lock.lock();
+    synced_.wait_for(lock, kTroubleLook, [&] { return final_is_durable_ || AskAgain(); });
+    const bool again = AskAgain();
+    lock.unlock();
+    if (again) BeginFinalSync();
+  }
+}
+
+// What keeps the newest commits from being everywhere, if anything does.
+std::optional<Error> ManagedDatabase::Trouble() const {
+  const std::vector<replicate::DestinationStatus> statuses = replicas_->status();
+  for (std::size_t i = 0; i < statuses.size(); ++i) {
+    if (!statuses[i].error) continue;
+    return Error(*statuses[i].error)
+        .Context(fmt::format("{}: replica {}", path().string(), spec_.replicas[i].settings.name));
+  }
+  if (auto error = database_->status().error) return std::move(*error).Context(path().string());
+  return std::nullopt;
+}
+
 Error ManagedDatabase::LateError() const {
-  if (!final_txid_) return final_txid_.error().Context(path().string());
+  const std::optional<Error> trouble = Trouble();
+  if (!final_txid_) {
+    // Capture that waits for a replica has its reason in the replica.
+    const bool waits = final_txid_.error().retryable() && trouble;
+    return waits ? *trouble : Error(final_txid_.error()).Context(path().string());
+  }
+  const std::string reason = trouble ? ": " + trouble->message() : "";
   return {Errc::kTimedOut,
           fmt::format("{}: the newest commits (txid {}) did not reach every replica in time; they "
-                      "are staged and go there at the next start",
-                      path().string(), FormatTxid(*final_txid_))};
+                      "are staged and go there at the next start{}",
+                      path().string(), FormatTxid(*final_txid_), reason)};
 }
 
 Result<void> ManagedDatabase::Stop() {

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "base/result.h"
@@ -54,6 +56,10 @@ class ManagedDatabase final : private capture::DatabaseObserver {
   // from being cut.
   Result<void> AwaitFinalSync(MonotonicTime deadline);
 
+  // The same without an end in time, while all goes well. Fails with what is wrong once something
+  // has been wrong for `patience` on end, or cannot get better; kNotFound if there is no database.
+  Result<void> AwaitFinalSyncWhileWell(std::chrono::milliseconds patience);
+
   // Ends all work on the database.
   Result<void> Stop();
 
@@ -65,7 +71,10 @@ class ManagedDatabase final : private capture::DatabaseObserver {
   void OnCut(Txid newest) override;
   void OnStatus() override;
   void NoteChange();
+  // Capture could not cut when it was asked, and its state has changed since. With mutex_ held.
+  bool AskAgain() const { return !final_txid_ && changes_ != asked_at_; }
   Error LateError() const;
+  std::optional<Error> Trouble() const;
 
   const DatabaseSpec spec_;
   const Shared& shared_;
@@ -79,7 +88,8 @@ class ManagedDatabase final : private capture::DatabaseObserver {
   std::condition_variable synced_;
   Result<Txid> final_txid_ = Txid{};
   bool final_is_durable_ = false;
-  std::uint64_t changes_ = 0;  // of capture's state
+  std::uint64_t changes_ = 0;   // of capture's state
+  std::uint64_t asked_at_ = 0;  // changes_ before capture was last asked for the cut
 };
 
 }  // namespace runnel::server
