@@ -80,6 +80,7 @@ class CrashWorld {
   void RunOnce();
   void Settle();
 
+  static bool IsBeforeTheLedger(const Replica& replica, const std::string& output);
   void Prove(Replica& replica);
   void ProveAll();
   void ProveLive();
