@@ -155,33 +155,6 @@ TEST_F(HostileTest, AStateFolderThatCannotBeMadeIsNamed) {
   EXPECT_THAT(outcome.err, HasSubstr(StateOf(database_).string()));
 }
 
-TEST_F(HostileTest, TheWalMayBeDeletedUnderTheDaemon) {
-  auto daemon = StartCapturing();
-  ExpectWritable(database_);
-  remove(Path(database_.string() + "-wal"));
-  // It is seen gone, or missed by a read, whichever comes first.
-  EXPECT_TRUE(Eventually([&] { return Count(daemon->Out(), "initialized db") >= 2; }))
-      << daemon->Out();
-  // The application starts anew, as it must.
-  ExpectWritable(database_);
-  EXPECT_TRUE(Eventually([&] { return Count(daemon->Out(), "initialized db") >= 2; }))
-      << daemon->Out();
-  ExpectWritable(database_);
-  ExpectReplicates(*daemon);
-}
-
-TEST_F(HostileTest, WalAndShmMayBeDeletedUnderTheDaemon) {
-  auto daemon = StartCapturing();
-  ExpectWritable(database_);
-  remove(Path(database_.string() + "-shm"));
-  remove(Path(database_.string() + "-wal"));
-  ExpectWritable(database_);
-  EXPECT_TRUE(Eventually([&] { return Count(daemon->Out(), "initialized db") >= 2; }))
-      << daemon->Out();
-  ExpectWritable(database_);
-  ExpectReplicates(*daemon);
-}
-
 TEST_F(HostileTest, TheStateFolderMayBeDeletedUnderTheDaemon) {
   auto daemon = StartCapturing();
   ASSERT_TRUE(ReplicaComesToHave(replica_, "SELECT count(*) FROM t", "200"));
