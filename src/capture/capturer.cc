@@ -223,7 +223,8 @@ Result<CheckpointObstacle> Capturer::TryPassive(Segment& segment) {
 // keep writers waiting for nothing.
 Result<CheckpointObstacle> Capturer::ForceCheckpoint(Segment& segment) {
   RUNNEL_TRY(sqlite::Connection * locker, mark_.WriteLocker());
-  // What can be written before is not written under the lock.
+  // What can be opened or written before is not under the lock.
+  RUNNEL_TRY(sqlite::Connection * checkpointer, mark_.Checkpointer());
   RUNNEL_TRY_VOID(segment.Flush());
   const MonotonicTime start = clock_.MonotonicNow();
   MonotonicTime move_at = start + kForcedMarkKeptMax;
@@ -231,7 +232,10 @@ Result<CheckpointObstacle> Capturer::ForceCheckpoint(Segment& segment) {
     RUNNEL_TRY(const sqlite::LockState checkpoint, sqlite::ProbeCheckpointLock(*locker));
     if (checkpoint == sqlite::LockState::kFree) {
       auto lock = sqlite::WriteLock::Take(*locker);
-      if (lock) return BackfillUnderWriteLock(segment, clock_.MonotonicNow() + kForcedTimeMax);
+      if (lock) {
+        return BackfillUnderWriteLock(segment, *checkpointer,
+                                      clock_.MonotonicNow() + kForcedTimeMax);
+      }
       if (lock.error().code() != Errc::kBusy) return Fail(std::move(lock).error());
     }
     const MonotonicTime now = clock_.MonotonicNow();
@@ -246,8 +250,8 @@ Result<CheckpointObstacle> Capturer::ForceCheckpoint(Segment& segment) {
 }
 
 Result<CheckpointObstacle> Capturer::BackfillUnderWriteLock(Segment& segment,
+                                                            sqlite::Connection& checkpointer,
                                                             MonotonicTime deadline) {
-  RUNNEL_TRY(sqlite::Connection * connection, mark_.Checkpointer());
   CheckpointObstacle obstacle = CheckpointObstacle::kReader;
   for (;;) {
     // A header that cannot be read now is a dead writer's. SQLite would repair it under the very
@@ -262,7 +266,7 @@ Result<CheckpointObstacle> Capturer::BackfillUnderWriteLock(Segment& segment,
     // A committing application is for an instant still in the read slot of one commit back, and
     // the checkpoint stops there: repeat.
     RUNNEL_TRY(const sqlite::CheckpointResult result,
-               connection->Checkpoint(sqlite::CheckpointMode::kPassive));
+               checkpointer.Checkpoint(sqlite::CheckpointMode::kPassive));
     obstacle = result.busy ? CheckpointObstacle::kCheckpointer : CheckpointObstacle::kReader;
     if (result.busy) clock_.Sleep(kForcedLook);
   }

@@ -94,7 +94,9 @@ class Capturer {
   Result<void> PrepareForRestart(const WalState& state, Segment& segment);
   Result<CheckpointObstacle> TryPassive(Segment& segment);
   Result<CheckpointObstacle> ForceCheckpoint(Segment& segment);
-  Result<CheckpointObstacle> BackfillUnderWriteLock(Segment& segment, MonotonicTime deadline);
+  Result<CheckpointObstacle> BackfillUnderWriteLock(Segment& segment,
+                                                    sqlite::Connection& checkpointer,
+                                                    MonotonicTime deadline);
 
   const CapturerOptions options_;
   fs::FileSystem& fs_;
