@@ -55,6 +55,8 @@ struct DatabaseOptions {
   SegmentLimits segment;
   ltx::PageEncoding encoding = ltx::PageEncoding::kBlock;
   JournalModePolicy journal_mode = JournalModePolicy::kSwitch;
+  // Above half of it what was released is removed without delay.
+  std::uint64_t max_staging_bytes = std::uint64_t{1} << 30;
 };
 
 // What a database is built on. All of it outlives the database.

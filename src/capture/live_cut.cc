@@ -205,7 +205,7 @@ Result<void> LiveDatabase::PruneStaging() {
   }
   const MonotonicTime now = environment_.clock.MonotonicNow();
   const bool due = !checkpointed_at_ || now >= *checkpointed_at_ + kPruneEvery ||
-                   staging_->total_bytes() > kPruneBytes;
+                   staging_->total_bytes() > std::min(kPruneBytes, options_.max_staging_bytes / 2);
   if (last > cutter_->checkpointed() && due && !pending_cut && !repair_) {
     RUNNEL_TRY_VOID(cutter_->Checkpoint());
     checkpointed_at_ = now;

@@ -58,7 +58,7 @@ Result<void> Staging::Load(Logger& log) {
     const auto range = store::ParseLtxFileName(entry.name);
     if (!range || range->min != range->max) continue;  // not ours: left alone
     RUNNEL_TRY(const fs::FileInfo info, fs_.Stat(folder_ / entry.name));
-    files_.emplace(range->min, info.size_bytes);
+    Note(range->min, info.size_bytes);
   }
   return DropTornNewest(log);
 }
@@ -86,7 +86,7 @@ Result<void> Staging::DropTornNewest(Logger& log) {
     log.Warn("removed a damaged local file; its content will be sent again",
              {{"path", PathOf(txid).string()}, {"error", proven.error()}});
     RUNNEL_TRY_VOID(fs_.Remove(PathOf(txid)));
-    files_.erase(txid);
+    Forget(files_.find(txid));
   }
   return {};
 }
@@ -109,9 +109,7 @@ std::vector<StagedCut> Staging::files() const {
 
 std::uint64_t Staging::total_bytes() const {
   std::lock_guard lock(mutex_);
-  std::uint64_t total = 0;
-  for (const auto& [txid, size_bytes] : files_) total += size_bytes;
-  return total;
+  return total_bytes_;
 }
 
 Result<std::unique_ptr<fs::File>> Staging::OpenCut(Txid txid) const {
@@ -196,8 +194,17 @@ Result<StagedCut> Staging::Publish(Txid txid, std::uint64_t size_bytes) {
   RUNNEL_TRY_VOID(fs_.Rename(temporary, PathOf(txid)));
   RUNNEL_TRY_VOID(fs_.SyncDirectory(folder_));
   std::lock_guard lock(mutex_);
-  files_.emplace(txid, size_bytes);
+  Note(txid, size_bytes);
   return StagedCut{.txid = txid, .size_bytes = size_bytes};
+}
+
+void Staging::Note(Txid txid, std::uint64_t size_bytes) {
+  if (files_.emplace(txid, size_bytes).second) total_bytes_ += size_bytes;
+}
+
+Staging::Files::iterator Staging::Forget(Files::iterator at) {
+  total_bytes_ -= at->second;
+  return files_.erase(at);
 }
 
 Staging::Pin& Staging::Pin::operator=(Pin&& other) noexcept {
@@ -230,7 +237,7 @@ Result<void> Staging::Prune(Txid last) {
     if (!pins_.empty()) end = std::min(end, *pins_.begin());
     for (auto it = files_.begin(); it != files_.end() && it->first < end;) {
       victims.push_back(it->first);
-      it = files_.erase(it);
+      it = Forget(it);
     }
   }
   for (const Txid txid : victims) {
@@ -246,7 +253,7 @@ Result<void> Staging::Clear() {
     auto removed = fs_.Remove(PathOf(cut.txid));
     if (!removed && removed.error().code() != Errc::kNotFound) return removed;
     std::lock_guard lock(mutex_);
-    files_.erase(cut.txid);
+    if (const auto at = files_.find(cut.txid); at != files_.end()) Forget(at);
   }
   return fs_.SyncDirectory(folder_);
 }

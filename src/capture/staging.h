@@ -102,6 +102,10 @@ class Staging {
   fs::Path PathOf(Txid txid) const;
   Result<void> Load(Logger& log);
   Result<void> DropTornNewest(Logger& log);
+  // With mutex_ held, or before anybody else knows us.
+  using Files = std::map<Txid, std::uint64_t>;  // txid -> size
+  void Note(Txid txid, std::uint64_t size_bytes);
+  Files::iterator Forget(Files::iterator at);
   Result<StagedCut> Publish(Txid txid, std::uint64_t size_bytes);
 
   fs::FileSystem& fs_;
@@ -109,8 +113,9 @@ class Staging {
   const fs::Ownership ownership_;
 
   mutable std::mutex mutex_;
-  std::map<Txid, std::uint64_t> files_;  // txid -> size; guarded by mutex_
-  std::multiset<Txid> pins_;             // guarded by mutex_
+  Files files_;                    // guarded by mutex_
+  std::uint64_t total_bytes_ = 0;  // of files_; guarded by mutex_
+  std::multiset<Txid> pins_;       // guarded by mutex_
 };
 
 }  // namespace runnel::capture

@@ -50,6 +50,7 @@ server::DatabaseSpec MakeSpec(const config::Config& config, const config::Databa
   capture.journal_mode = database.journal_mode == config::JournalMode::kRequire
                              ? capture::JournalModePolicy::kRequire
                              : capture::JournalModePolicy::kSwitch;
+  capture.max_staging_bytes = database.max_staging_bytes;
   if (!database.replicas.empty() &&
       database.replicas.front().page_encoding == config::PageEncoding::kFrame) {
     capture.encoding = ltx::PageEncoding::kFrame;

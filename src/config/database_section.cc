@@ -77,10 +77,8 @@ const Rule kRules[] = {
         "max-sync-wal-bytes",
         [](auto& r, auto& v, auto& s) { r.ReadSize(v, 0, s.max_sync_wal_bytes); },
         "all that is committed is captured in one go"),
-    Rule::Pending(
-        "max-staging-bytes",
-        [](auto& r, auto& v, auto& s) { ReadStaging(r, v, s.max_staging_bytes); },
-        kStagingIsUnbounded),
+    Rule::Honoured("max-staging-bytes",
+                   [](auto& r, auto& v, auto& s) { ReadStaging(r, v, s.max_staging_bytes); }),
     Rule::Honoured("journal-mode",
                    [](auto& r, auto& v, auto& s) { ReadJournalMode(r, v, s.journal_mode); }),
     Rule::Honoured("snapshot", [](auto& r, auto& v, auto& s) { ReadSnapshot(r, v, s.snapshot); }),

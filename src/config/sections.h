@@ -83,8 +83,6 @@ struct TopSection {
 };
 
 // Why keys that stand in more than one table are pending.
-inline constexpr std::string_view kStagingIsUnbounded =
-    "what is staged has no bound yet; a warning is logged where it grows";
 inline constexpr std::string_view kUploadsAreSingle = "cuts are uploaded one by one";
 
 // The tables, each in the file of its section.

@@ -114,10 +114,8 @@ const Rule kRules[] = {
         "every compaction refuses files with a gap between them"),
     Rule::Honoured("allow-filesystem",
                    [](auto& r, auto& v, auto& s) { r.ReadWords(v, s.allowed_file_systems); }),
-    Rule::Pending(
-        "max-staging-bytes",
-        [](auto& r, auto& v, auto& s) { ReadStaging(r, v, s.max_staging_bytes); },
-        kStagingIsUnbounded),
+    Rule::Honoured("max-staging-bytes",
+                   [](auto& r, auto& v, auto& s) { ReadStaging(r, v, s.max_staging_bytes); }),
     Rule::Honoured("journal-mode",
                    [](auto& r, auto& v, auto& s) { ReadJournalMode(r, v, s.journal_mode); }),
     Rule::Honoured("sync-interval",

@@ -32,6 +32,7 @@ Prover::Prover(Destination& destination, CutSource& source, DestinationEvents& e
       environment_(environment),
       errors_(environment.log, environment.clock),
       backoff_(std::chrono::seconds(1)),
+      max_staging_bytes_(local.max_staging_bytes),
       array_(destination, local.spool_folder / ArrayName(destination), local, environment) {}
 
 std::optional<MonotonicTime> Prover::Run() {
@@ -102,6 +103,11 @@ Result<Prover::WakeTime> Prover::CompareStep(MonotonicTime now) {
     const Txid base = scan_->start().base;
     const bool is_coming = array_.txid() < base && destination_.position() < base;
     if (!source_.IsCurrent(*scan_) || (array_.txid() != base && !is_coming)) {
+      EndComparison(now);
+      return compare_not_before_;
+    }
+    // The scan keeps the cuts since, which are not to fill the disk for one that does not answer.
+    if (is_coming && source_.staging().total_bytes() > max_staging_bytes_) {
       EndComparison(now);
       return compare_not_before_;
     }

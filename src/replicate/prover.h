@@ -57,6 +57,7 @@ class Prover final : public runtime::Job {
   const Environment environment_;
   runtime::RateLimitedLog errors_;
   Backoff backoff_;
+  const std::uint64_t max_staging_bytes_;
   ProofArray array_;
 
   std::unique_ptr<PageScan> scan_;  // while the live database is compared

@@ -11,7 +11,7 @@ namespace runnel::replicate {
 ReplicaSet::ReplicaSet(std::vector<DestinationTarget> targets, CutSource& source,
                        const ClaimIdentity& identity, const LocalFiles& local,
                        const Environment& environment)
-    : source_(source), environment_(environment) {
+    : source_(source), environment_(environment), max_staging_bytes_(local.max_staging_bytes) {
   DestinationEvents& events = *this;
   std::vector<Destination*> destinations;
   for (DestinationTarget& target : targets) {
@@ -36,6 +36,7 @@ ReplicaSet::~ReplicaSet() { Stop(); }
 
 void ReplicaSet::Start() {
   settle_until_ = environment_.clock.MonotonicNow() + kSettleWait;
+  if (const auto newest = source_.staging().newest()) bounded_at_ = newest->txid;
   runtime::Scheduler& scheduler = environment_.scheduler;
   for (const auto& replica : replicas_) {
     replica->upload_job = scheduler.Add(*replica->uploader, runtime::Pool::kTransfer);
@@ -63,6 +64,7 @@ void ReplicaSet::OnCut() {
     replica->prove_job.Wake();
   }
   snapshot_job_.Wake();
+  BoundStaging();
 }
 
 ReplicaSet::Replica& ReplicaSet::ReplicaOf(const Destination& destination) {
@@ -137,12 +139,13 @@ void ReplicaSet::OnStored(Destination& destination) {
 
 void ReplicaSet::OnSnapshotNeeded() { snapshot_job_.Wake(); }
 
-// The first cut that a destination may still read from the staging, for upload or compaction.
-Txid ReplicaSet::NeededFrom(const Replica& replica) const {
+// The first cut that a destination may still read from the staging.
+Txid ReplicaSet::NeededFrom(const Replica& replica, KeepFor keep) const {
   const Destination& destination = *replica.destination;
   if (destination.state() == DestinationState::kConnecting) return Txid{1};
   Txid needed = Next(destination.position());
-  if (!replica.maintainer->healthy() || destination.settings().level_intervals.empty()) {
+  if (keep == KeepFor::kUpload || !replica.maintainer->healthy() ||
+      destination.settings().level_intervals.empty()) {
     return needed;
   }
   const auto next = destination.WithManifest([](const Manifest& manifest) {
@@ -152,21 +155,88 @@ Txid ReplicaSet::NeededFrom(const Replica& replica) const {
   return needed;
 }
 
-void ReplicaSet::ReleaseStaged() {
+// Nothing if nobody needs any. With mutex_ held.
+std::optional<Txid> ReplicaSet::NeededFromByAll(KeepFor keep) {
   std::optional<Txid> needed;
   for (const auto& replica : replicas_) {
     if (replica->destination->state() == DestinationState::kFenced) continue;
-    const Txid from = NeededFrom(*replica);
+    if (replica->left_behind) {
+      if (replica->destination->position() < *replica->left_behind) continue;
+      replica->left_behind.reset();
+    }
+    const Txid from = NeededFrom(*replica, keep);
     needed = std::min(needed.value_or(from), from);
   }
-  if (!needed || *needed <= Txid{1}) return;
-  const Txid last{ToInt(*needed) - 1};
+  return needed;
+}
+
+void ReplicaSet::ReleaseStaged() {
+  std::optional<Txid> needed;
+  {
+    const std::lock_guard lock(mutex_);
+    needed = NeededFromByAll(KeepFor::kCompaction);
+  }
+  if (needed && *needed > Txid{1}) Release(Txid{ToInt(*needed) - 1});
+}
+
+void ReplicaSet::Release(Txid last) {
   {
     const std::lock_guard lock(mutex_);
     if (last <= released_) return;
     released_ = last;
   }
   source_.ReleaseCuts(last);
+}
+
+// Looked at when a cut was made, and only then: the database is there, so that no cut that is
+// given up is the last copy of anything.
+void ReplicaSet::BoundStaging() {
+  const auto newest = source_.staging().newest();
+  if (!newest || source_.staging().total_bytes() <= max_staging_bytes_) return;
+  std::optional<Txid> needed;
+  {
+    const std::lock_guard lock(mutex_);
+    if (newest->txid <= bounded_at_) return;
+    bounded_at_ = newest->txid;
+    needed = NeededFromByAll(KeepFor::kUpload);
+    while (Replica* behind = FurthestBehind()) {
+      if (StagedFor(*behind) <= max_staging_bytes_) break;
+      behind->left_behind = newest->txid;
+      environment_.log.Warn(
+          "too much is staged for a destination: its cuts are given up, and it gets a snapshot",
+          {{"destination", behind->destination->settings().name},
+           {"limit_bytes", max_staging_bytes_},
+           {"txid", newest->txid}});
+      needed = NeededFromByAll(KeepFor::kUpload);
+    }
+  }
+  if (!needed) Release(newest->txid);
+  if (needed && *needed > Txid{1}) Release(Txid{ToInt(*needed) - 1});
+}
+
+// Of those that cuts are kept for. With mutex_ held, as below.
+ReplicaSet::Replica* ReplicaSet::FurthestBehind() {
+  Replica* behind = nullptr;
+  for (const auto& replica : replicas_) {
+    const bool counts =
+        !replica->left_behind && replica->destination->state() != DestinationState::kFenced;
+    if (counts && (behind == nullptr || NeededFrom(*replica, KeepFor::kUpload) <
+                                            NeededFrom(*behind, KeepFor::kUpload))) {
+      behind = replica.get();
+    }
+  }
+  return behind;
+}
+
+// Without the first, which may be under way, and be the first copy: a snapshot would not be less.
+std::uint64_t ReplicaSet::StagedFor(const Replica& replica) const {
+  const auto staged = source_.staging().files();
+  auto at = std::ranges::lower_bound(staged, NeededFrom(replica, KeepFor::kUpload), {},
+                                     &capture::StagedCut::txid);
+  if (at != staged.end()) ++at;
+  std::uint64_t total = 0;
+  for (; at != staged.end(); ++at) total += at->size_bytes;
+  return total;
 }
 
 Txid ReplicaSet::durable_txid() const {

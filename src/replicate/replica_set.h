@@ -6,7 +6,10 @@
 //       cut by cut gets a snapshot.
 //   (3) The local history begins (AdoptHistory) once every destination has said what it has, or,
 //       if one does not answer, kSettleWait after the start with those that have.
-//   (4) A cut stays staged until every destination has it, except those that are fenced.
+//   (4) A cut stays staged until every destination has it, except those that are fenced, and those
+//       that are left behind: while what is staged for the one that is furthest behind exceeds the
+//       limit, by more than the cut that it is at, its cuts are given up; it gets a snapshot
+//       (docs/decisions/0006).
 //   (5) A database at rest makes no request and sets no timer, once all is compacted.
 
 #pragma once
@@ -78,6 +81,8 @@ class ReplicaSet final : private DestinationEvents {
     std::unique_ptr<Maintainer> maintainer;
     std::unique_ptr<Prover> prover;  // none where nothing is read back
     std::optional<Txid> reported;    // its newest txid when it connected; guarded by mutex_
+    // Cuts up to here are not kept for it, until it has more than that. Guarded by mutex_.
+    std::optional<Txid> left_behind;
     runtime::JobHandle upload_job;
     runtime::JobHandle maintain_job;
     runtime::JobHandle prove_job;
@@ -95,12 +100,21 @@ class ReplicaSet final : private DestinationEvents {
   Replica& ReplicaOf(const Destination& destination);
   std::optional<Txid> SettledNewest(MonotonicTime now) const;
   void MendForeign(const Destination& destination);
+  // What cuts are kept for, beside uploads.
+  enum class KeepFor : std::uint8_t { kUpload, kCompaction };
+
   void ReleaseStaged();
-  Txid NeededFrom(const Replica& replica) const;
+  void BoundStaging();
+  void Release(Txid last);
+  Replica* FurthestBehind();
+  std::uint64_t StagedFor(const Replica& replica) const;
+  Txid NeededFrom(const Replica& replica, KeepFor keep) const;
+  std::optional<Txid> NeededFromByAll(KeepFor keep);
   void AnswerWaits();
 
   CutSource& source_;
   const Environment environment_;
+  const std::uint64_t max_staging_bytes_;
   std::vector<std::unique_ptr<Replica>> replicas_;
   std::unique_ptr<Snapshotter> snapshotter_;
 
@@ -109,6 +123,7 @@ class ReplicaSet final : private DestinationEvents {
   std::uint64_t next_wait_ = 1;
   std::map<std::uint64_t, Wait> waits_;
   Txid released_{};
+  Txid bounded_at_{};  // the newest cut when the bound was looked at
 
   runtime::JobHandle snapshot_job_;  // last: stopped first
 };

@@ -57,6 +57,8 @@ struct LocalFiles {
   fs::Path spool_folder;  // files of ours in it end in ".tmp"; may be missing
   fs::Ownership ownership;
   ltx::PageEncoding encoding = ltx::PageEncoding::kBlock;
+  // How much staged cuts may take up for destinations that do not have them yet.
+  std::uint64_t max_staging_bytes = std::uint64_t{1} << 30;
 };
 
 }  // namespace runnel::replicate

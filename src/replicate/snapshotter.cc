@@ -99,7 +99,14 @@ bool Snapshotter::IsDue(Target& target, MonotonicTime now, WakeTime& next) const
 Result<Snapshotter::WakeTime> Snapshotter::Choose(MonotonicTime now) {
   WakeTime next;
   for (Target& target : targets_) {
-    if (IsDue(target, now, next)) chosen_.push_back(&target);
+    if (!IsDue(target, now, next)) continue;
+    // A scan of the whole database is no use to one that does not answer.
+    if (auto answers = target.destination->EnsureClaimed(); answers) {
+      chosen_.push_back(&target);
+    } else if (answers.error().code() != Errc::kFenced) {
+      TargetFailed(target, answers.error(), now);
+      Earlier(next, *target.backoff.until());
+    }
   }
   if (chosen_.empty()) return next;
   RUNNEL_TRY_VOID(BeginChosen());

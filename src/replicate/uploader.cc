@@ -5,11 +5,6 @@
 #include <utility>
 
 namespace runnel::replicate {
-namespace {
-
-constexpr std::uint64_t kBacklogNotedBytes = std::uint64_t{1} << 30;
-
-}  // namespace
 
 Uploader::Uploader(Destination& destination, CutSource& source, DestinationEvents& events,
                    const Environment& environment)
@@ -37,16 +32,7 @@ std::optional<MonotonicTime> Uploader::Run() {
   destination_.NoteError(next.error());
   errors_.Log(LogLevel::kWarn, "upload failed, trying again", "destination",
               destination_.settings().name, next.error());
-  WarnOfBacklog();
   return backoff_.Failed(now, environment_.random);
-}
-
-void Uploader::WarnOfBacklog() {
-  if (source_.staging().total_bytes() < kBacklogNotedBytes) return;
-  errors_.Log(
-      LogLevel::kWarn, "staged cuts take up the disk until the destination answers", "destination",
-      destination_.settings().name,
-      Error(Errc::kNoSpace, fmt::format("more than {} GiB are staged", kBacklogNotedBytes >> 30)));
 }
 
 Result<Uploader::WakeTime> Uploader::Step(MonotonicTime now) {
@@ -93,6 +79,8 @@ Result<Uploader::WakeTime> Uploader::UploadNext(MonotonicTime now) {
     batch_last_.reset();
     return now;  // there may be more by now
   }
+  // Also before a snapshot is asked for: it is no use to one that does not answer.
+  RUNNEL_TRY_VOID(destination_.EnsureClaimed());
   const Txid txid = Next(position);
   auto summary = source_.staging().Summary(txid);
   if (!summary && summary.error().code() == Errc::kNotFound) {
@@ -106,7 +94,6 @@ Result<Uploader::WakeTime> Uploader::UploadNext(MonotonicTime now) {
                               "wrote there, or the chain is broken",
                               FormatTxid(txid), FormatTxid(position)));
   }
-  RUNNEL_TRY_VOID(destination_.EnsureClaimed());
   RUNNEL_TRY_VOID(destination_.UploadCut(txid, source_.staging()));
   events_.OnStored(destination_);
   return now;

@@ -37,7 +37,6 @@ class Uploader final : public runtime::Job {
   Result<WakeTime> ConnectAndSettle();
   Result<WakeTime> BeginBatch(Txid newest, MonotonicTime now);
   Result<WakeTime> UploadNext(MonotonicTime now);
-  void WarnOfBacklog();
   WakeTime BlockForSnapshot(Txid beyond, std::string reason);
 
   Destination& destination_;

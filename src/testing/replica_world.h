@@ -286,7 +286,9 @@ class Machine {
   void Start(std::vector<DestinationTarget> targets) {
     set = std::make_unique<ReplicaSet>(
         std::move(targets), database, ClaimIdentity{.host = host_, .boot_id = "b", .database = "d"},
-        LocalFiles{.spool_folder = "/" + host_ + "/runnel", .ownership = {}},
+        LocalFiles{.spool_folder = "/" + host_ + "/runnel",
+                   .ownership = {},
+                   .max_staging_bytes = max_staging_bytes},
         Environment{
             .fs = fs, .clock = clock, .random = random, .log = log, .scheduler = scheduler});
     database.set = set.get();
@@ -310,6 +312,7 @@ class Machine {
   const std::string host_;
 
  public:
+  std::uint64_t max_staging_bytes = std::uint64_t{1} << 30;
   CapturingLogger log;
   ManualScheduler scheduler;
   ModelDatabase database;
