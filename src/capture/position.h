@@ -20,8 +20,6 @@ struct WalPosition {
   friend bool operator==(const WalPosition&, const WalPosition&) = default;
 };
 
-inline constexpr std::size_t kWalPositionSize = 20;
-
 // The form in which state files keep a position (docs/formats/state.md).
 void PutWalPosition(MutableBytes out, std::size_t offset, const WalPosition& position);
 WalPosition GetWalPosition(ByteView in, std::size_t offset);

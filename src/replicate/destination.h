@@ -121,9 +121,9 @@ class Destination {
 
   // Calls `look` with the manifest, under the lock: it must not call the destination.
   template <class Look>
-  auto WithManifest(Look&& look) const {
+  auto WithManifest(const Look& look) const {
     const std::lock_guard lock(mutex_);
-    return look(static_cast<const Manifest&>(manifest_));
+    return look(manifest_);
   }
 
   DestinationState state() const;

@@ -17,8 +17,6 @@
 
 namespace runnel::sqlite {
 
-inline constexpr std::uint32_t kReadMarkUnused = 0xffffffff;
-
 struct LiveWalIndex {
   WalIndexBytes header{};
   std::uint32_t backfilled = 0;               // nBackfill
