@@ -18,7 +18,7 @@ using ::testing::SizeIs;
 
 ParseOptions Options() {
   return {.environment = {{"HOME", "/home/me"}, {"BUCKET", "/backup"}},
-          .working_directory = "/home/app"};
+          .working_directory = "/app"};
 }
 
 ParsedConfig Parse(std::string_view text, const ParseOptions& options = Options()) {
@@ -127,7 +127,7 @@ dbs:
   ASSERT_THAT(config.databases, SizeIs(2));
 
   const Database& app = config.databases[0];
-  EXPECT_EQ(std::get<SingleDatabase>(app.source).path, "/home/app/data/app.db");
+  EXPECT_EQ(std::get<SingleDatabase>(app.source).path, "/app/data/app.db");
   EXPECT_EQ(std::get<SingleDatabase>(app.source).meta_path, "/home/me/state");
   EXPECT_EQ(app.cut_interval_min, 2s);
   EXPECT_EQ(app.cut_interval(), 2s);
@@ -141,7 +141,7 @@ dbs:
   ASSERT_THAT(app.replicas, SizeIs(2));
   const Replica& a = app.replicas[0];
   EXPECT_EQ(a.name, "a");
-  EXPECT_EQ(a.path, "/home/app/backup/a");
+  EXPECT_EQ(a.path, "/app/backup/a");
   EXPECT_EQ(a.sync_interval, 10ms);
   EXPECT_EQ(a.page_encoding, PageEncoding::kBlock);
   EXPECT_EQ(a.snapshots, (Snapshots{12h, 48h}));
@@ -179,7 +179,7 @@ TEST(ParseConfigTest, AcceptsEveryFormOfAFilePath) {
   for (const auto& [replica, path] :
        std::vector<std::pair<std::string, std::string>>{{"url: file:///a/b", "/a/b"},
                                                         {"url: file://localhost/a", "/a"},
-                                                        {"url: file:rel", "/home/app/rel"},
+                                                        {"url: file:rel", "/app/rel"},
                                                         {"url: /plain/", "/plain"},
                                                         {"path: ../up", "/up"},
                                                         {"path: ~/x", "/home/me/x"},
