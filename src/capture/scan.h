@@ -49,8 +49,6 @@ class DatabaseScan {
   // read. False once the last page was visited. After a failure every later call fails too.
   Result<bool> Step(std::uint64_t max_bytes, const PageVisitor& visit);
 
-  PageNo next_page() const { return next_; }
-
  private:
   Result<void> VisitChunk(std::uint32_t page_count, const PageVisitor& visit);
   Result<void> AdvanceOverlay();

@@ -19,7 +19,7 @@
 namespace runnel::server {
 
 struct DaemonOptions {
-  // File systems, by name, that databases may lie on beside the local ones (design decision D17).
+  // File systems, by name, that databases may lie on beside the local ones.
   std::vector<std::string> allowed_file_systems;
   // How long Stop() waits for the newest commits to reach the replicas; 0: until something is
   // wrong. SyncAll() waits for as long as nothing has been wrong for this long on end.
@@ -61,8 +61,6 @@ class Daemon {
 
   // Ends all work without waiting for anything. What is not in the replicas stays staged.
   Result<void> Abandon();
-
-  std::size_t database_count() const { return databases_.size(); }
 
  private:
   Result<void> CheckPlace(const fs::Path& database);
