@@ -20,6 +20,7 @@ namespace {
 struct Options {
   std::string database;
   std::string acknowledged;
+  std::string first_words;
   std::int64_t at_least = 0;
   bool immutable = false;
   bool json = false;
@@ -31,6 +32,8 @@ Options ParseOptions(int argc, char** argv, CLI::App& app) {
       "Verifies a database that app_writer wrote: integrity_check, the ledger is gapless and its "
       "checksum chain holds, and the content of all tables is exactly that of its last commit.");
   app.add_option("database", options.database, "The database, or a copy of it")->required();
+  app.add_option("--first-words", options.first_words,
+                 "SQL that each connection begins with: SQLCipher's key");
   app.add_option("--acknowledged", options.acknowledged,
                  "File of `seq checksum` lines from app_writer; every one that the database "
                  "reaches must be in it with that checksum");
@@ -50,6 +53,12 @@ void CheckIntegrity(Database& db, std::vector<std::string>& problems) {
     if (check.Text(0) != "ok") problems.push_back("integrity_check: " + check.Text(0));
   }
   if (code != SQLITE_DONE) problems.push_back("integrity_check: " + db.Message());
+  // SQLCipher's own, of each page in the file; of any other SQLite it gets no answer.
+  Statement cipher(db.get(), "PRAGMA cipher_integrity_check");
+  while ((code = cipher.Step()) == SQLITE_ROW) {
+    problems.push_back("cipher_integrity_check: " + cipher.Text(0));
+  }
+  if (code != SQLITE_DONE) problems.push_back("cipher_integrity_check: " + db.Message());
 }
 
 void CheckAcknowledged(const std::string& path, const LedgerCheck& ledger,
@@ -97,7 +106,8 @@ int Run(const Options& options) {
       options.immutable ? "file:" + options.database + "?immutable=1" : options.database;
   const int flags =
       options.immutable ? SQLITE_OPEN_READONLY | SQLITE_OPEN_URI : SQLITE_OPEN_READWRITE;
-  if (db.Open(name, flags) != SQLITE_OK) Die(options.database + ": " + db.Message());
+  if (db.Open(name, flags, options.first_words) != SQLITE_OK)
+    Die(options.database + ": " + db.Message());
   sqlite3_busy_timeout(db.get(), 10000);
 
   // One read transaction for everything that is looked at.

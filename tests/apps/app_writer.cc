@@ -51,6 +51,8 @@ Options ParseOptions(int argc, char** argv, CLI::App& app) {
                  "benchmarks")
       ->check(CLI::IsMember({"ledger", "insert"}))
       ->capture_default_str();
+  app.add_option("--first-words", workload.first_words,
+                 "SQL that each connection begins with: SQLCipher's key");
   app.add_option("--seed", workload.seed)->capture_default_str();
   app.add_option("--writer", workload.writer, "Number of this writer; changes its random numbers")
       ->capture_default_str();

@@ -61,12 +61,13 @@ int Statement::column_count() const { return sqlite3_column_count(statement_.get
 
 int Statement::Type(int column) const { return sqlite3_column_type(statement_.get(), column); }
 
-int Database::Open(const std::string& path, int flags) {
+int Database::Open(const std::string& path, int flags, const std::string& first_words) {
   sqlite3* db = nullptr;
   const int code = sqlite3_open_v2(path.c_str(), &db, flags, nullptr);
   db_.reset(db);
-  if (code == SQLITE_OK) sqlite3_extended_result_codes(db, 1);
-  return code;
+  if (code != SQLITE_OK) return code;
+  sqlite3_extended_result_codes(db, 1);
+  return Execute(first_words);
 }
 
 int Database::Execute(const std::string& sql) {

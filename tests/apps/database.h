@@ -46,7 +46,8 @@ class Database {
  public:
   Database() = default;
 
-  int Open(const std::string& path, int flags);
+  // `first_words`: SQL to begin with.
+  int Open(const std::string& path, int flags, const std::string& first_words = "");
   void Close() { db_.reset(); }
   bool is_open() const { return db_ != nullptr; }
 

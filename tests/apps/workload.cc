@@ -56,7 +56,7 @@ Workload::Workload(WorkloadOptions options, std::function<void(const LedgerRow&)
       random_(options_.seed * 1000003 + static_cast<std::uint64_t>(options_.writer)) {}
 
 void Workload::Open() {
-  if (db_.Open(options_.database, kOpenFlags) != SQLITE_OK) {
+  if (db_.Open(options_.database, kOpenFlags, options_.first_words) != SQLITE_OK) {
     Die(options_.database + ": " + db_.Message());
   }
   // Others may be setting it up, or recovering, at the same time.
@@ -245,7 +245,8 @@ int Workload::LeaveWalMode() {
 
 void Workload::HoldReader() {
   if (reader_steps_left_ > 0) return;
-  if (reader_.Open(options_.database, SQLITE_OPEN_READWRITE) != SQLITE_OK) return;
+  if (reader_.Open(options_.database, SQLITE_OPEN_READWRITE, options_.first_words) != SQLITE_OK)
+    return;
   sqlite3_busy_timeout(reader_.get(), options_.busy_timeout_ms);
   Count(reader_.Execute("BEGIN; SELECT count(*) FROM ledger"));
   reader_steps_left_ = 1 + static_cast<int>(random_.Below(200));

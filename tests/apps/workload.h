@@ -47,6 +47,7 @@ bool ParseChaos(const std::string& text, Chaos& chaos);
 
 struct WorkloadOptions {
   std::string database;
+  std::string first_words;  // SQL that each connection begins with: SQLCipher's key
   std::uint64_t seed = 1;
   std::int64_t writer = 1;
   int busy_timeout_ms = 5000;
