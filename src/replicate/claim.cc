@@ -128,9 +128,16 @@ Result<void> Claim::TakeOver(const std::optional<Stored>& current) {
   return {};
 }
 
-Result<void> Claim::Take() {
+Result<void> Claim::Take() { return TakeFrom(From::kAnybody); }
+
+Result<void> Claim::Renew() { return TakeFrom(From::kOurselves); }
+
+Result<void> Claim::TakeFrom(From from) {
   for (int round = 0; round < kRoundsMax; ++round) {
     RUNNEL_TRY(const auto current, Read());
+    if (from == From::kOurselves && current && current->record.writer != writer_) {
+      return Fail(FencedBy(current->record));
+    }
     auto taken = TakeOver(current);
     if (taken || !LostAgainstAnother(taken.error())) return taken;
     // Another daemon's claim, or our own whose reply was lost: the next round takes an epoch past

@@ -54,6 +54,9 @@ class Claim {
   // Takes the claim from whoever has it: the next epoch is ours.
   Result<void> Take();
 
+  // As Take(), but kFenced if another daemon has it: once it was ours, only we give it up.
+  Result<void> Renew();
+
   // Reads the claim again. kFenced naming the holder if it is not ours. One that was deleted is
   // put there again.
   Result<void> Check();
@@ -69,6 +72,9 @@ class Claim {
     ClaimRecord record;
     store::Etag etag;
   };
+  enum class From : std::uint8_t { kAnybody, kOurselves };
+
+  Result<void> TakeFrom(From from);
   Result<std::optional<Stored>> Read();
   Result<void> Write(const ClaimRecord& record, const std::optional<Stored>& replaced);
   Result<void> TakeOver(const std::optional<Stored>& current);

@@ -60,7 +60,7 @@ Destination::Destination(DestinationSettings settings, store::ObjectStore& targe
              environment.random) {}
 
 Result<void> Destination::Connect(const capture::Staging& staging) {
-  RUNNEL_TRY_VOID(claim_.Take());
+  RUNNEL_TRY_VOID(NoteClaim(claim_.epoch() == 0 ? claim_.Take() : claim_.Renew()));
   RUNNEL_TRY(Manifest manifest, Manifest::List(store_, layout_));
   const Txid newest = manifest.newest();
   const Txid reach = manifest.reach();
@@ -87,6 +87,7 @@ Result<void> Destination::Connect(const capture::Staging& staging) {
     }
   }
   const std::lock_guard lock(mutex_);
+  if (state_ == DestinationState::kFenced) return Fail(*error_);  // found out by another job
   manifest_ = std::move(manifest);
   position_ = newest;
   link_ = link;
@@ -170,6 +171,7 @@ Result<void> Destination::SettleCollision(Txid txid) {
   RUNNEL_TRY_VOID(NoteClaim(claim_.Check()));
   {
     const std::lock_guard lock(mutex_);
+    if (state_ == DestinationState::kFenced) return Fail(*error_);
     state_ = DestinationState::kConnecting;
   }
   return Fail(Errc::kAlreadyExists,

@@ -88,7 +88,8 @@ class Destination {
   const store::ReplicaLayout& layout() const { return layout_; }
   Claim& claim() { return claim_; }
 
-  // Takes the claim, lists what is there, and finds out whether `staging` continues it.
+  // Takes the claim, lists what is there, and finds out whether `staging` continues it. Once the
+  // claim was ours it is not taken from another daemon: kFenced.
   Result<void> Connect(const capture::Staging& staging);
 
   // The next cut follows what is there.

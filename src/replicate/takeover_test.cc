@@ -182,5 +182,56 @@ TEST_F(TakeoverTest, AStrangersObjectIsFollowedNotReplaced) {
   ExpectRestores(machine.database, machine.database.newest());
 }
 
+// Between two tries of its own to start over, an incumbent has no more right to the path than any
+// other daemon that was there before the newcomer.
+TEST_F(TakeoverTest, AnIncumbentThatStartsOverDoesNotRobANewcomer) {
+  Machine incumbent(clock, fs, random, "incumbent");
+  Machine newcomer(clock, fs, random, "newcomer");
+  incumbent.Start({Target(incumbent, memory)});
+  incumbent.Run();
+  Work(incumbent, 3);
+  const store::ObjectKey key = layout.LtxKey(kLevelCut, {.min = Txid{4}, .max = Txid{4}});
+  const ltx::Header header = ltx::testing::IncrementalHeader(testing::kPageSize, 1, 4);
+  const Bytes body = ltx::testing::Encode(header, {{PageNo{1}, Bytes(testing::kPageSize)}}).value();
+  ASSERT_OK(store::PutObject(memory, key, body, {}));
+  incumbent.database.Commit();
+  incumbent.Run();
+  ASSERT_EQ(incumbent.set->status()[0].state, DestinationState::kConnecting);
+
+  newcomer.Start({Target(newcomer, memory)});
+  newcomer.Run();
+  newcomer.database.Commit();
+  newcomer.Run();
+  incumbent.Advance(1min);
+  EXPECT_EQ(incumbent.set->status()[0].state, DestinationState::kFenced);
+  Work(newcomer, 3);
+  EXPECT_EQ(newcomer.set->status()[0].state, DestinationState::kReplicating);
+  ExpectRestores(newcomer.database, newcomer.database.newest());
+}
+
+// Another job of the same destination reads the claim while the listing goes on.
+TEST_F(TakeoverTest, BeingFencedWhileConnectingIsForGood) {
+  PausingStore paused(memory);
+  Machine incumbent(clock, fs, random, "incumbent");
+  Machine newcomer(clock, fs, random, "newcomer");
+  const Environment environment{.fs = fs,
+                                .clock = clock,
+                                .random = random,
+                                .log = incumbent.log,
+                                .scheduler = incumbent.scheduler};
+  Destination destination({}, paused, layout,
+                          {.host = "incumbent", .boot_id = "b", .database = "d"},
+                          LocalFiles{.spool_folder = "/spool", .ownership = {}}, environment);
+  paused.At(8, [&] {
+    newcomer.Start({Target(newcomer, memory)});
+    newcomer.Run();
+    clock.Advance(1min);
+    EXPECT_FAILS(Errc::kFenced, destination.EnsureClaimed());
+  });
+  EXPECT_FAILS(Errc::kFenced, destination.Connect(incumbent.database.staging()));
+  ASSERT_GT(paused.call_count(), 8U);
+  EXPECT_EQ(destination.state(), DestinationState::kFenced);
+}
+
 }  // namespace
 }  // namespace runnel::replicate
