@@ -66,6 +66,16 @@ class File {
 
   virtual Result<void> Truncate(std::uint64_t size_bytes) = 0;
 
+  // Makes the file at least that long, with zeros, and has the file system set the room aside
+  // where it can: writes find it, in one piece if there is one. After a failure (kNoSpace) the
+  // file may be longer.
+  virtual Result<void> Allocate(std::uint64_t size_bytes) = 0;
+
+  // Says that this range will not change soon, so that the disk may begin with it now, and leave
+  // less to the next Sync(). Promises nothing, and so cannot fail: what goes wrong is Sync()'s
+  // failure.
+  virtual void StartWriteBack(std::uint64_t offset, std::uint64_t size_bytes) = 0;
+
   // Returns once content, size and times are on stable storage. After a failure nothing may be
   // assumed of any write since the last success, even if a later Sync() succeeds.
   virtual Result<void> Sync() = 0;

@@ -93,6 +93,24 @@ TEST_P(FileSystemTest, TruncateCutsAndExtendsWithZeros) {
   EXPECT_EQ(info.size_bytes, 4U);
 }
 
+TEST_P(FileSystemTest, AllocateOnlyEverExtendsWithZeros) {
+  Write(At("f"), "abcdef");
+  ASSERT_OK_AND_ASSIGN(auto file, files().Open(At("f"), OpenMode::kReadWrite));
+  ASSERT_OK(file->Allocate(8));
+  EXPECT_EQ(Read(At("f")), std::string("abcdef\0\0", 8));
+  ASSERT_OK(file->Allocate(3));
+  ASSERT_OK(file->Allocate(0));
+  EXPECT_EQ(Read(At("f")), std::string("abcdef\0\0", 8));
+}
+
+TEST_P(FileSystemTest, WriteBackChangesNothing) {
+  Write(At("f"), "abcdef");
+  ASSERT_OK_AND_ASSIGN(auto file, files().Open(At("f"), OpenMode::kReadWrite));
+  file->StartWriteBack(2, 1'000'000);
+  EXPECT_EQ(Read(At("f")), "abcdef");
+  ASSERT_OK(file->Sync());
+}
+
 TEST_P(FileSystemTest, OpenModesSayWhatMustBeThere) {
   EXPECT_FAILS(Errc::kNotFound, files().Open(At("f"), OpenMode::kRead));
   EXPECT_FAILS(Errc::kNotFound, files().Open(At("f"), OpenMode::kReadWrite));

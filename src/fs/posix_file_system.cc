@@ -144,6 +144,22 @@ class PosixFile final : public File {
     return {};
   }
 
+  Result<void> Allocate(std::uint64_t size_bytes) override {
+    RUNNEL_TRY(const FileInfo info, Info());
+    if (info.size_bytes >= size_bytes) return {};
+    const auto size = static_cast<off_t>(size_bytes);
+    // Not posix_fallocate(): where the file system cannot, that writes to every block.
+    if (Uninterrupted([&] { return ::fallocate(fd_.get(), 0, 0, size); }) == 0) return {};
+    if (errno != EOPNOTSUPP && errno != ENOSYS) return FailErrno("allocate", path_);
+    return Truncate(size_bytes);
+  }
+
+  // A write that fails is remembered for fsync() by the kernel, which this call does not ask.
+  void StartWriteBack(std::uint64_t offset, std::uint64_t size_bytes) override {
+    ::sync_file_range(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(size_bytes),
+                      SYNC_FILE_RANGE_WRITE);
+  }
+
   // Not fdatasync(): it leaves a time that was set behind.
   Result<void> Sync() override {
     if (Uninterrupted([&] { return ::fsync(fd_.get()); }) != 0) return FailErrno("fsync", path_);

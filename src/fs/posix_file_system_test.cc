@@ -10,6 +10,7 @@
 #include <csignal>
 #include <string>
 
+#include "fs/unique_fd.h"
 #include "testing/result_matchers.h"
 #include "testing/temp_dir.h"
 
@@ -43,6 +44,30 @@ TEST_F(PosixFileSystemTest, ModeDoesNotDependOnTheUmask) {
   EXPECT_EQ(file.ownership.mode, 0664U);
   ASSERT_OK_AND_ASSIGN(const FileInfo directory, files_.Stat(At("d")));
   EXPECT_EQ(directory.ownership.mode, 0755U);
+}
+
+TEST_F(PosixFileSystemTest, AllocateSetsRoomAside) {
+  const UniqueFd probe(::open(At("probe").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (::fallocate(probe.get(), 0, 0, 4096) != 0) GTEST_SKIP() << "this file system cannot";
+  ASSERT_OK_AND_ASSIGN(auto file, files_.Open(At("f"), OpenMode::kCreateNew));
+  ASSERT_OK(file->Allocate(1'000'000));
+  struct stat st;
+  ASSERT_EQ(::stat(At("f").c_str(), &st), 0);
+  EXPECT_EQ(st.st_size, 1'000'000);
+  EXPECT_GE(st.st_blocks * 512, 1'000'000);
+}
+
+TEST_F(PosixFileSystemTest, ALimitOfTheFileSizeIsAnErrorOfAllocate) {
+  const int status = InChild([&] {
+    const rlimit limit{.rlim_cur = 10'000, .rlim_max = 10'000};
+    std::signal(SIGXFSZ, SIG_IGN);
+    if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) return 1;
+    auto file = files_.Open(At("f"), OpenMode::kCreateNew);
+    if (!file) return 2;
+    const auto allocated = (*file)->Allocate(20'000);
+    return !allocated && allocated.error().code() == Errc::kNoSpace ? 0 : 3;
+  });
+  EXPECT_EQ(status, 0);
 }
 
 TEST_F(PosixFileSystemTest, OwnerIsGivenByWhoeverMay) {

@@ -31,6 +31,7 @@ std::string_view FileCallName(FileCall call) {
     case FileCall::kRead: return "read";
     case FileCall::kWrite: return "write";
     case FileCall::kTruncate: return "truncate";
+    case FileCall::kAllocate: return "allocate";
     case FileCall::kSync: return "sync";
     case FileCall::kInfo: return "info";
   }
@@ -94,6 +95,16 @@ class FaultFileSystem::FaultFile final : public fs::File {
   Result<void> Truncate(std::uint64_t size_bytes) override {
     return owner_.Do<void>({.call = FileCall::kTruncate, .path = path_, .size = size_bytes},
                            [&] { return file_->Truncate(size_bytes); });
+  }
+
+  Result<void> Allocate(std::uint64_t size_bytes) override {
+    return owner_.Do<void>({.call = FileCall::kAllocate, .path = path_, .size = size_bytes},
+                           [&] { return file_->Allocate(size_bytes); });
+  }
+
+  // Cannot fail, and so is not counted.
+  void StartWriteBack(std::uint64_t offset, std::uint64_t size_bytes) override {
+    file_->StartWriteBack(offset, size_bytes);
   }
 
   Result<void> Sync() override {

@@ -32,6 +32,7 @@ enum class FileCall : std::uint8_t {
   kRead,
   kWrite,
   kTruncate,
+  kAllocate,
   kSync,
   kInfo,
 };

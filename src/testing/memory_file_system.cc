@@ -155,6 +155,17 @@ class MemoryFileSystem::OpenFile final : public fs::File {
     return {};
   }
 
+  // Of the file systems that cannot set room aside.
+  Result<void> Allocate(std::uint64_t size_bytes) override {
+    const std::lock_guard lock(state_->mutex);
+    RUNNEL_TRY_VOID(CheckWritable());
+    if (state_->Info(*inode_).size_bytes < size_bytes) state_->Truncate(*inode_, size_bytes);
+    return {};
+  }
+
+  // What a power loss leaves of unsynced writes is any part of them, so there is nothing to do.
+  void StartWriteBack(std::uint64_t /*offset*/, std::uint64_t /*size_bytes*/) override {}
+
   Result<void> Sync() override {
     const std::lock_guard lock(state_->mutex);
     RUNNEL_TRY_VOID(Check());
