@@ -36,14 +36,14 @@ Result<void> ProofArray::Load() {
   return {};
 }
 
-// A cut if there is one, so that every txid is passed; else what a restore would take.
+// A cut if there is one, so that every txid is passed; else what a restore would take. It begins
+// with that as well: a snapshot bridges what is damaged before it.
 std::optional<LeveledFile> ProofArray::NextFile(Txid limit) const {
   return destination_.WithManifest([&](const Manifest& manifest) -> std::optional<LeveledFile> {
     const Txid next = Next(txid_);
     if (next > limit) return std::nullopt;
-    if (const auto cut = manifest.Find(kLevelCut, {.min = next, .max = next})) {
-      return LeveledFile{kLevelCut, *cut};
-    }
+    const auto cut = manifest.Find(kLevelCut, {.min = next, .max = next});
+    if (cut && txid_ != Txid{0}) return LeveledFile{kLevelCut, *cut};
     for (const LeveledFile& file : manifest.PathTo(limit)) {
       if (file.file.range.min <= next && file.file.range.max > txid_) return file;
     }

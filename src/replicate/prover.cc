@@ -43,10 +43,7 @@ std::optional<MonotonicTime> Prover::Run() {
   }
   if (const auto until = backoff_.until(); until && now < *until) return until;
   auto next = Step(now);
-  if (next) {
-    backoff_.Succeeded();
-    return *next;
-  }
+  if (next) return *next;
   if (scan_) EndComparison(now);
   if (next.error().code() == Errc::kCorruption) {
     Damaged(next.error());
@@ -84,6 +81,7 @@ Result<Prover::WakeTime> Prover::Step(MonotonicTime now) {
   const Txid limit = scan_ ? scan_->start().base : kNoLimit;
   RUNNEL_TRY(const bool advanced, array_.Advance(limit));
   if (advanced) return now;
+  backoff_.Succeeded();  // only here: a step forward is none if the same object fails again
   return CompareStep(now);
 }
 

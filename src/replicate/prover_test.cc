@@ -116,6 +116,31 @@ TEST_F(ProverTest, GoesOnAfterARestartWithoutReadingEverythingAgain) {
   EXPECT_LE(store.call_count() - before, 4U);
 }
 
+// Where cuts are never deleted, a rotten one stays: behind the snapshot nobody needs it.
+TEST_F(ProverTest, ARottenCutThatIsKeptForEverIsBridgedOnce) {
+  const auto start = [&] {
+    auto target = machine.Target(store);
+    target.settings.proof = ProofMode::kOn;
+    target.settings.l0_retention = 0s;
+    machine.Start({target});
+    machine.Run();
+  };
+  start();
+  Work(10);
+  ASSERT_EQ(proven(), Txid{1});
+  const store::ObjectKey key = layout.LtxKey(kLevelCut, {.min = Txid{5}, .max = Txid{5}});
+  Bytes body = store::ReadObject(memory, key, 1 << 20).value();
+  body[body.size() / 2] ^= std::byte{1};
+  ASSERT_OK(store::PutObject(memory, key, body, {}));
+  machine.Stop();
+  start();
+  const int before = machine.database.scans;
+  machine.Advance(2h);
+  EXPECT_TRUE(machine.log.Contains("not what it should be", LogLevel::kError));
+  EXPECT_LE(machine.database.scans - before, 2) << "one for the snapshot, one to compare";
+  EXPECT_EQ(proven(), Txid{10});
+}
+
 TEST_F(ProverTest, IsOffWhereRequestsAreBilled) {
   store::MemoryStore billed(
       clock, {.conditional_writes = true, .bills_requests = true, .timestamps_in_list = false});
