@@ -94,8 +94,10 @@ Result<void> Destination::Connect(const capture::Staging& staging) {
   durable_ = link.is_staged && !need ? newest : Txid{0};
   staging_valid_from_ = link.is_staged ? Txid{1} : Next(newest);
   epoch_first_.reset();
-  snapshot_need_ = std::move(need);
-  state_ = snapshot_need_ ? DestinationState::kNeedsSnapshot : DestinationState::kReplicating;
+  state_ = need ? DestinationState::kNeedsSnapshot : DestinationState::kReplicating;
+  // What was found damaged is so still: a listing shows only names.
+  const bool is_damaged = snapshot_need_ && snapshot_need_->urgency == SnapshotUrgency::kSoon;
+  if (need || !is_damaged) snapshot_need_ = std::move(need);
   return {};
 }
 
@@ -327,12 +329,11 @@ void Destination::Fence(const Error& error) {
 void Destination::RequireSnapshot(const SnapshotNeed& need) {
   const std::lock_guard lock(mutex_);
   if (state_ == DestinationState::kFenced) return;
-  if (need.urgency == SnapshotUrgency::kBlocksUploads) {
-    state_ = DestinationState::kNeedsSnapshot;
-  } else if (snapshot_need_) {
-    return;
-  }
-  snapshot_need_ = need;
+  const Txid beyond = snapshot_need_ ? std::max(need.beyond, snapshot_need_->beyond) : need.beyond;
+  const bool blocks = need.urgency == SnapshotUrgency::kBlocksUploads;
+  if (blocks) state_ = DestinationState::kNeedsSnapshot;
+  if (blocks || !snapshot_need_) snapshot_need_ = need;
+  snapshot_need_->beyond = beyond;
 }
 
 std::optional<SnapshotNeed> Destination::snapshot_need() const {

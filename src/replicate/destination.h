@@ -117,6 +117,7 @@ class Destination {
   // As before a batch of cuts.
   Result<void> EnsureClaimedForBatch();
 
+  // One snapshot answers all that were asked for.
   void RequireSnapshot(const SnapshotNeed& need);
   std::optional<SnapshotNeed> snapshot_need() const;
 
