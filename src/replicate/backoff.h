@@ -20,7 +20,8 @@ class Backoff {
   explicit Backoff(std::chrono::nanoseconds first)
       : first_(std::clamp(first, kShortest, kLongest)) {}
 
-  // Notes a failure; returns when to try again.
+  // Notes a failure that is known by `now` (not that began then: a try may take longer than the
+  // wait); returns when to try again.
   MonotonicTime Failed(MonotonicTime now, Random& random) {
     wait_ = until_ ? std::min(wait_ * 2, kLongest) : first_;
     const auto quarter = static_cast<std::uint64_t>(wait_.count() / 4) + 1;

@@ -58,7 +58,7 @@ std::optional<MonotonicTime> Maintainer::Run() {
   destination_.NoteError(next.error());
   errors_.Log(LogLevel::kWarn, "maintenance failed, trying again", "destination",
               destination_.settings().name, next.error());
-  return backoff_.Failed(now, environment_.random);
+  return backoff_.Failed(environment_.clock.MonotonicNow(), environment_.random);
 }
 
 Maintainer::WakeTime Maintainer::At(WallTime due, WallTime wall, MonotonicTime now) const {

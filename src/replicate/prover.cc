@@ -60,7 +60,7 @@ std::optional<MonotonicTime> Prover::Run() {
     errors_.Log(LogLevel::kWarn, "the replica could not be proven, trying again", "destination",
                 destination_.settings().name, next.error());
   }
-  return backoff_.Failed(now, environment_.random);
+  return backoff_.Failed(environment_.clock.MonotonicNow(), environment_.random);
 }
 
 void Prover::Damaged(const Error& error) {

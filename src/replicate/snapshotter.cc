@@ -36,16 +36,13 @@ std::optional<MonotonicTime> Snapshotter::Run() {
   const MonotonicTime now = environment_.clock.MonotonicNow();
   if (const auto until = backoff_.until(); until && now < *until) return until;
   auto next = Step(now);
-  if (next) {
-    backoff_.Succeeded();
-    return *next;
-  }
+  if (next) return *next;
   Reset();
   if (next.error().code() == Errc::kCancelled) return std::nullopt;
   errors_.Log(next.error().code() == Errc::kBusy ? LogLevel::kDebug : LogLevel::kWarn,
               "snapshot failed, trying again", "folder", local_.spool_folder.string(),
               next.error());
-  return backoff_.Failed(now, environment_.random);
+  return backoff_.Failed(environment_.clock.MonotonicNow(), environment_.random);
 }
 
 void Snapshotter::Reset() {
@@ -104,7 +101,7 @@ Result<Snapshotter::WakeTime> Snapshotter::Choose(MonotonicTime now) {
     if (auto answers = target.destination->EnsureClaimed(); answers) {
       chosen_.push_back(&target);
     } else if (answers.error().code() != Errc::kFenced) {
-      TargetFailed(target, answers.error(), now);
+      TargetFailed(target, answers.error());
       Earlier(next, *target.backoff.until());
     }
   }
@@ -152,6 +149,8 @@ Result<void> Snapshotter::BeginChosen() {
 
 Result<Snapshotter::WakeTime> Snapshotter::StoreNext(MonotonicTime now) {
   if (chosen_.empty()) {
+    // Not before: a scan that began well is none that ended.
+    backoff_.Succeeded();
     Reset();
     return now;
   }
@@ -168,7 +167,7 @@ Result<Snapshotter::WakeTime> Snapshotter::StoreNext(MonotonicTime now) {
   } else if (stored.error().code() == Errc::kCancelled) {
     return Fail(std::move(stored).error());
   } else if (stored.error().code() != Errc::kFenced) {
-    TargetFailed(target, stored.error(), now);
+    TargetFailed(target, stored.error());
   }
   return now;
 }
@@ -185,11 +184,11 @@ Result<void> Snapshotter::SnapshotFromStore(Destination& destination) {
   return {};
 }
 
-void Snapshotter::TargetFailed(Target& target, const Error& error, MonotonicTime now) {
+void Snapshotter::TargetFailed(Target& target, const Error& error) {
   target.destination->NoteError(error);
   errors_.Log(LogLevel::kWarn, "snapshot failed, trying again", "destination",
               target.destination->settings().name, error);
-  (void)target.backoff.Failed(now, environment_.random);
+  (void)target.backoff.Failed(environment_.clock.MonotonicNow(), environment_.random);
 }
 
 }  // namespace runnel::replicate

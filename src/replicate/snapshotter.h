@@ -47,7 +47,7 @@ class Snapshotter final : public runtime::Job {
   Result<void> BeginChosen();
   Result<WakeTime> StoreNext(MonotonicTime now);
   Result<void> SnapshotFromStore(Destination& destination);
-  void TargetFailed(Target& target, const Error& error, MonotonicTime now);
+  void TargetFailed(Target& target, const Error& error);
   void Reset();
 
   std::vector<Target> targets_;

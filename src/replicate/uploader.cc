@@ -32,7 +32,7 @@ std::optional<MonotonicTime> Uploader::Run() {
   destination_.NoteError(next.error());
   errors_.Log(LogLevel::kWarn, "upload failed, trying again", "destination",
               destination_.settings().name, next.error());
-  return backoff_.Failed(now, environment_.random);
+  return backoff_.Failed(environment_.clock.MonotonicNow(), environment_.random);
 }
 
 Result<Uploader::WakeTime> Uploader::Step(MonotonicTime now) {
