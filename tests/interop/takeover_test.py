@@ -1,0 +1,284 @@
+"""Litestream, Runnel, Litestream, Runnel: from each state in which Litestream can leave a machine.
+
+RUNNEL_PROGRAM names the program. A mistake of Litestream's own that is known is not asked of Runnel
+to mend, but must not become one of ours.
+"""
+
+import os
+import shutil
+import time
+import unittest
+
+import ltx_codec as ltx
+from world import World
+
+PROGRAM = os.environ["RUNNEL_PROGRAM"]
+
+CONTINUES = "goes on where the WAL was left"
+CONTINUES_WITH_COMMITS = "goes on, and there are commits that are not in a file yet"
+COPIES = "sends every page"
+
+
+# ---- states that Litestream leaves: each returns what Runnel is to do with it --------------------
+
+
+def fresh(world):
+    run = world.litestream()
+    run.sync()
+    run.close()
+    return CONTINUES
+
+
+def after_a_while(world):
+    """Checkpoints, two levels, a snapshot, L0 files deleted on both sides."""
+    run = world.litestream()
+    for i in range(1, 13):
+        world.write(3)
+        run.sync()
+        run.upload()
+        if i == 6:
+            run.checkpoint()
+            run.snapshot()
+        if i % 3 == 0:
+            run.compact(1)
+        if i % 6 == 0:
+            run.compact(2)
+    run.enforce_l0_retention(run.now() + 1)
+    run.close()
+    world.case.assertEqual(len(world.replica.list(0)), 1)
+    return CONTINUES
+
+
+def killed_with_uploads_pending(world):
+    run = world.litestream()
+    run.sync()
+    run.upload()
+    for _ in range(3):
+        world.write()
+        run.sync()
+    run.kill()
+    return CONTINUES
+
+
+def nothing_uploaded(world):
+    run = world.litestream()
+    for _ in range(3):
+        world.write()
+        run.sync()
+    run.kill()
+    return CONTINUES
+
+
+def killed_with_commits_pending(world):
+    run = world.litestream()
+    run.sync()
+    run.upload()
+    world.write(2)
+    run.kill()
+    return CONTINUES_WITH_COMMITS
+
+
+def newest_is_a_full_copy(world):
+    run = world.litestream()
+    run.sync()
+    run.checkpoint("TRUNCATE")
+    world.case.assertIn("boundary", run.log[-1].reason)
+    run.close()
+    return CONTINUES
+
+
+def shrunk(world):
+    run = world.litestream()
+    run.sync()
+    world.write(30)
+    run.sync()
+    world.shrink()
+    run.sync()
+    run.close()
+    return CONTINUES
+
+
+def stale_state_folder(world):
+    run = world.litestream()
+    run.sync()
+    run.upload()
+    kept = world.keep_state()
+    for _ in range(3):
+        world.write()
+        run.sync()
+    run.close()
+    world.put_back_state(kept)
+    return COPIES
+
+
+def missing_state_folder(world):
+    after_a_while(world)
+    world.lose_state()
+    return COPIES
+
+
+def torn_newest_local_file(world):
+    killed_with_uploads_pending(world)
+    newest = max((world.state / "ltx" / "0").iterdir())
+    os.truncate(newest, newest.stat().st_size // 2)
+    world.history.pop(ltx.parse_file_name(newest.name)[1])  # it was in no replica
+    return CONTINUES_WITH_COMMITS
+
+
+def replica_lost(world):
+    """The local files go back to txid 1, so that nothing is missing."""
+    killed_with_uploads_pending(world)
+    shutil.rmtree(world.replica.root)
+    return CONTINUES
+
+
+def wal_deleted_by_the_last_close(world):
+    run = world.litestream()
+    run.sync()
+    run.close()
+    world.write(2)
+    world.close_app()
+    world.case.assertFalse((world.folder / "app.db-wal").exists())
+    world.open_app()
+    return COPIES
+
+
+def wal_truncated(world):
+    run = world.litestream()
+    run.sync()
+    run.close()
+    world.write(2)
+    world.case.assertTrue(world.checkpoint("TRUNCATE"))
+    return COPIES
+
+
+def wal_started_over(world):
+    """The frames of before are still there, behind those of the new generation."""
+    run = world.litestream()
+    world.write(10)
+    run.sync()
+    run.close()
+    world.write()
+    world.case.assertTrue(world.checkpoint("PASSIVE"))
+    world.write()
+    return COPIES
+
+
+def database_restored_to_an_earlier_state(world):
+    run = world.litestream()
+    run.sync()
+    early = run.position()
+    world.write(5)
+    run.sync()
+    run.close()
+    world.close_app()
+    for suffix in ("", "-wal", "-shm"):
+        (world.folder / f"app.db{suffix}").unlink(missing_ok=True)
+    world.database.write_bytes(world.history[early])
+    world.open_app()
+    return COPIES
+
+
+STATES = (fresh, after_a_while, killed_with_uploads_pending, nothing_uploaded,
+          killed_with_commits_pending, newest_is_a_full_copy, shrunk, stale_state_folder,
+          missing_state_folder, torn_newest_local_file, replica_lost,
+          wal_deleted_by_the_last_close, wal_truncated, wal_started_over,
+          database_restored_to_an_earlier_state)
+
+
+# ---- the hand-overs ------------------------------------------------------------------------------
+
+
+class HandOverCase(unittest.TestCase):
+
+    def take_over(self, world, expected):
+        """Runnel's first run on what is there."""
+        before = max(world.history, default=0)
+        world.runnel_once()
+        world.check()
+        newest = world.newest()
+        if expected == CONTINUES:
+            self.assertEqual(newest, before)
+            return
+        self.assertEqual(newest, before + 1)
+        cut = world.cut_at(newest)
+        if expected == COPIES:
+            self.assertEqual(len(cut.pages), cut.header.commit, "not every page was sent")
+        else:
+            self.assertLess(len(cut.pages), cut.header.commit, "every page was sent")
+
+    def go_on(self, world):
+        """Runnel is alone for a while."""
+        for _ in range(2):
+            world.write(2)
+            before = world.newest()
+            world.runnel_once()
+            self.assertEqual(world.newest(), before + 1)
+            cut = world.cut_at(world.newest())
+            self.assertLess(len(cut.pages), cut.header.commit)
+        world.check()
+
+    def give_back(self, world, wrote):
+        """Litestream goes on from what Runnel left."""
+        before = world.newest()
+        run = world.litestream()
+        self.assertEqual(run.position(), before)
+        if wrote:
+            world.write()
+        decision = run.sync()
+        self.assertFalse(decision.full_copy, decision)
+        self.assertEqual(run.position(), before + (1 if wrote else 0))
+        run.upload()
+        world.check()
+        for i in range(4):
+            world.write(2)
+            run.sync()
+            run.upload()
+            if i == 1:
+                run.checkpoint()
+            run.compact(1)
+        run.compact(2)
+        run.snapshot()
+        run.close()
+        world.check()
+        self.assertGreaterEqual(world.newest(), before + 4)
+
+    def hand_over(self, state, encoding, wrote):
+        world = World(self, PROGRAM, encoding)
+        expected = state(world)
+        if wrote:
+            world.write(2)
+            if expected == CONTINUES:
+                expected = CONTINUES_WITH_COMMITS
+        self.take_over(world, expected)
+        self.go_on(world)
+        self.give_back(world, wrote)
+        self.take_over(world, CONTINUES)
+        self.go_on(world)
+        world.check_history()
+
+
+def _add(suite, state, encoding, wrote):
+    def test(self):
+        self.hand_over(state, encoding, wrote)
+    name = f"test_{state.__name__}_{'with' if wrote else 'without'}_writes_{encoding}"
+    setattr(suite, name, test)
+
+
+class HandOverTest(HandOverCase):
+    """Each state once; encodings and writes take turns."""
+
+
+class EveryHandOverSlowTest(HandOverCase):
+    """Each state with each encoding, with and without writes while nobody looked."""
+
+
+for _number, _state in enumerate(STATES):
+    _add(HandOverTest, _state, (ltx.BLOCK, ltx.FRAME)[_number % 2], _number % 4 >= 2)
+    for _encoding in (ltx.BLOCK, ltx.FRAME):
+        _add(EveryHandOverSlowTest, _state, _encoding, False)
+        _add(EveryHandOverSlowTest, _state, _encoding, True)
+
+
+if __name__ == "__main__":
+    unittest.main()
