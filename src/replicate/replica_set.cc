@@ -100,7 +100,7 @@ Result<std::optional<MonotonicTime>> ReplicaSet::OnConnected(Destination& destin
   if (!settled) return settle_until;
   // Asked again for each that connects: a later one may be further ahead.
   RUNNEL_TRY_VOID(source_.AdoptHistory(*settled));
-  MendForeign(destination);
+  MendNewest(destination);
   for (const auto& replica : replicas_) {
     if (replica->destination.get() == &destination) {
       replica->maintain_job.Wake();
@@ -115,13 +115,16 @@ Result<std::optional<MonotonicTime>> ReplicaSet::OnConnected(Destination& destin
   return std::nullopt;
 }
 
-// Somebody else's object has the txid of our newest cut. Behind it no cut of ours is missing, so
-// nothing would be sent before the next commit; a cut with every page follows anything.
-void ReplicaSet::MendForeign(const Destination& destination) {
-  if (!destination.NewestIsForeign() || destination.snapshot_need()) return;
+// The object with the txid of our newest cut is somebody else's, or damaged beyond telling. Behind
+// it no cut of ours is missing, so nothing would be sent before the next commit; a cut with every
+// page follows anything.
+void ReplicaSet::MendNewest(const Destination& destination) {
   const auto newest = source_.staging().newest();
   if (!newest || newest->txid != destination.position()) return;
-  environment_.log.Warn("the replica's newest object is another program's, all pages are sent",
+  const auto need = destination.snapshot_need();
+  const bool no_snapshot_will_do = need && need->beyond >= newest->txid;
+  if (!no_snapshot_will_do && (need || !destination.NewestIsForeign())) return;
+  environment_.log.Warn("the replica's newest object is not ours, all pages are sent",
                         {{"destination", destination.settings().name}, {"txid", newest->txid}});
   source_.CompareAgain(capture::CompareExtent::kEveryPage);
 }

@@ -99,7 +99,7 @@ class ReplicaSet final : private DestinationEvents {
 
   Replica& ReplicaOf(const Destination& destination);
   std::optional<Txid> SettledNewest(MonotonicTime now) const;
-  void MendForeign(const Destination& destination);
+  void MendNewest(const Destination& destination);
   // What cuts are kept for, beside uploads.
   enum class KeepFor : std::uint8_t { kUpload, kCompaction };
 

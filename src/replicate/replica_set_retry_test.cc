@@ -62,5 +62,25 @@ TEST_F(ReplicaSetRetryTest, ThePauseBeginsWhenATryEndsHoweverLongItTook) {
   EXPECT_GT(*machine.scheduler.next_deadline(), clock.MonotonicNow());
 }
 
+TEST_F(ReplicaSetRetryTest, ADamagedNewestObjectIsBridgedThoughTheDatabaseRests) {
+  machine.database.cut_on_adoption = true;
+  machine.Start({machine.Target(store)});
+  machine.Run();
+  for (int i = 0; i < 5; ++i) {
+    machine.database.Commit();
+    machine.Advance(2s);
+  }
+  machine.Stop();
+  const store::ObjectKey key = layout.LtxKey(kLevelCut, {.min = Txid{5}, .max = Txid{5}});
+  Bytes body = store::ReadObject(memory, key, 1 << 20).value();
+  body[0] ^= std::byte{1};
+  ASSERT_OK(store::PutObject(memory, key, body, {}));
+  machine.Start({machine.Target(store)});
+  machine.Advance(1min);
+  EXPECT_EQ(machine.set->status()[0].state, DestinationState::kReplicating);
+  ExpectRestores(machine.database, machine.database.newest());
+  EXPECT_EQ(machine.database.comparisons, 1);
+}
+
 }  // namespace
 }  // namespace runnel::replicate
