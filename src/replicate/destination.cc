@@ -21,20 +21,6 @@ ProofMode Decide(ProofMode wanted, const store::ObjectStore& target) {
   return target.capabilities().bills_requests ? ProofMode::kOff : ProofMode::kOn;
 }
 
-std::optional<DatabaseChecksum> AfterOf(const ltx::Header& header) {
-  if (!header.chain) return std::nullopt;
-  return header.chain->after;
-}
-
-// The last of the path's files, of the lowest level there is: an L0 object can be compared with a
-// staged cut byte for byte.
-LeveledFile NewestFile(const Manifest& manifest, Txid txid) {
-  if (const auto cut = manifest.Find(kLevelCut, {.min = txid, .max = txid})) {
-    return {kLevelCut, *cut};
-  }
-  return manifest.PathTo(txid).back();
-}
-
 }  // namespace
 
 std::string_view DestinationStateName(DestinationState state) {
@@ -64,18 +50,18 @@ Result<void> Destination::Connect(const capture::Staging& staging) {
   RUNNEL_TRY(Manifest manifest, Manifest::List(store_, layout_));
   const Txid newest = manifest.newest();
   const Txid reach = manifest.reach();
-  Link link;
+  ReplicaLink link;
   std::optional<SnapshotNeed> need;
   if (reach < newest) {
     // Where the newest object is our own cut, a snapshot of that state will do; a database at rest
     // has no later one.
-    if (auto found = FindLink(manifest, staging)) link = *found;
+    if (auto found = FindLink(store_, layout_, manifest, staging)) link = *found;
     need =
         SnapshotNeed{.urgency = SnapshotUrgency::kBlocksUploads,
                      .beyond = link.is_staged ? Txid{ToInt(newest) - 1} : newest,
                      .reason = fmt::format("objects are missing after txid {}", FormatTxid(reach))};
   } else if (newest != Txid{0}) {
-    auto found = FindLink(manifest, staging);
+    auto found = FindLink(store_, layout_, manifest, staging);
     if (found) {
       link = *found;
     } else if (found.error().code() == Errc::kCorruption) {
@@ -99,28 +85,6 @@ Result<void> Destination::Connect(const capture::Staging& staging) {
   const bool is_damaged = snapshot_need_ && snapshot_need_->urgency == SnapshotUrgency::kSoon;
   if (need || !is_damaged) snapshot_need_ = std::move(need);
   return {};
-}
-
-Result<Destination::Link> Destination::FindLink(const Manifest& manifest,
-                                                const capture::Staging& staging) {
-  const LeveledFile newest = NewestFile(manifest, manifest.newest());
-  const store::ObjectKey key = layout_.LtxKey(newest.level, newest.file.range);
-  RUNNEL_TRY(const ltx::Header header, ReadObjectHeader(store_, key));
-  if (header.min_txid != newest.file.range.min || header.max_txid != newest.file.range.max) {
-    return Fail(Errc::kCorruption, key.text() + ": the header names other txids");
-  }
-  Link link{.is_staged = false, .is_foreign = false, .after = AfterOf(header)};
-  const auto staged = staging.Summary(header.max_txid);
-  if (!staged) return link;
-  if (link.after && staged->header.chain) {
-    link.is_staged = link.after == AfterOf(staged->header);
-    link.is_foreign = !link.is_staged;
-  } else if (newest.level == kLevelCut) {
-    RUNNEL_TRY(const ltx::Trailer trailer, ReadObjectTrailer(store_, key, newest.file.size_bytes));
-    link.is_staged = header == staged->header && trailer == staged->trailer;
-    link.is_foreign = !link.is_staged;
-  }
-  return link;
 }
 
 bool Destination::Continues(const ltx::Header& cut) const {

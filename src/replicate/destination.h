@@ -32,6 +32,7 @@
 #include "ltx/merge.h"
 #include "replicate/claim.h"
 #include "replicate/manifest.h"
+#include "replicate/replica_link.h"
 #include "replicate/settings.h"
 #include "store/layout.h"
 #include "store/object_store.h"
@@ -153,14 +154,6 @@ class Destination {
   DestinationStatus status() const;
 
  private:
-  // What the newest object says of the database after it.
-  struct Link {
-    bool is_staged = false;   // the staged cut of that txid is the same
-    bool is_foreign = false;  // there is one, and it is another
-    std::optional<DatabaseChecksum> after;
-  };
-
-  Result<Link> FindLink(const Manifest& manifest, const capture::Staging& staging);
   Result<void> SettleCollision(Txid txid);
   Result<void> AcceptOrDropExisting(const store::ObjectKey& key, const ltx::MergeResult& ours);
   Result<void> WriteCut(const store::ObjectKey& key, WallTime timestamp, fs::File& file,
@@ -185,7 +178,7 @@ class Destination {
   Manifest manifest_;
   Txid position_{};
   Txid durable_{};
-  Link link_;
+  ReplicaLink link_;
   std::optional<Txid> epoch_first_;
   Txid staging_valid_from_{1};
   std::optional<SnapshotNeed> snapshot_need_;
