@@ -58,5 +58,22 @@ TEST_F(DestinationTest, StartingOverDoesNotForgetWhatIsDamaged) {
   EXPECT_EQ(destination.state(), DestinationState::kReplicating);
 }
 
+// Nothing leads to its newest object.
+TEST_F(DestinationTest, AReplicaWithoutABeginningNeedsASnapshot) {
+  for (const std::string& name : Names("db/ltx/")) {
+    const store::ObjectKey key(name);
+    ASSERT_OK(memory.Delete(std::span(&key, 1)));
+  }
+  ltx::Header header = ltx::testing::IncrementalHeader(testing::kPageSize, 1, 5);
+  header.max_txid = Txid{9};
+  const Bytes body = ltx::testing::Encode(header, {{PageNo{1}, Bytes(testing::kPageSize)}}).value();
+  ASSERT_OK(store::PutObject(memory, layout.LtxKey(Level{1}, {.min = Txid{5}, .max = Txid{9}}),
+                             body, {}));
+  ASSERT_OK(destination.Connect(machine.database.staging()));
+  EXPECT_EQ(destination.state(), DestinationState::kNeedsSnapshot);
+  ASSERT_TRUE(destination.snapshot_need());
+  EXPECT_EQ(destination.snapshot_need()->beyond, Txid{9});
+}
+
 }  // namespace
 }  // namespace runnel::replicate

@@ -23,8 +23,8 @@ struct ReplicaLink {
 
 std::optional<DatabaseChecksum> AfterOf(const ltx::Header& header);
 
-// Reads the ends of the newest object of `manifest`, whose path reaches it. kCorruption if it is
-// not what its name says.
+// Reads the ends of the newest object of `manifest`, whether or not a path leads there. kCorruption
+// if it is not what its name says.
 Result<ReplicaLink> FindLink(store::ObjectStore& store, const store::ReplicaLayout& layout,
                              const Manifest& manifest, const capture::Staging& staging);
 
