@@ -264,11 +264,11 @@ Result<CheckpointObstacle> Capturer::BackfillUnderWriteLock(Segment& segment,
       return obstacle;
     }
     // A committing application is for an instant still in the read slot of one commit back, and
-    // the checkpoint stops there: repeat.
+    // the checkpoint stops there: repeat. (A reader that stays looks the same.)
     RUNNEL_TRY(const sqlite::CheckpointResult result,
                checkpointer.Checkpoint(sqlite::CheckpointMode::kPassive));
     obstacle = result.busy ? CheckpointObstacle::kCheckpointer : CheckpointObstacle::kReader;
-    if (result.busy) clock_.Sleep(kForcedLook);
+    if (result.busy || result.backfilled < result.log_frames) clock_.Sleep(kForcedLook);
   }
 }
 

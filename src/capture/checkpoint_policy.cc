@@ -26,12 +26,19 @@ milliseconds RetryAfter(std::uint32_t fruitless_tries) {
 
 }  // namespace
 
+// Writers leave no gap, and what stops a checkpoint is not a reader that would stop this one too.
+bool CheckpointPolicy::MustForce(const LiveWal& live) const {
+  const bool reader_is_still_there = stopped_at_ &&
+                                     stopped_at_->salts == live.state.position.salts &&
+                                     live.backfilled < stopped_at_->frame;
+  return ToInt(live.state.position.frame) >= limits_.hard_bound_frames() && fruitless_tries_ == 0 &&
+         !reader_is_still_there;
+}
+
 CheckpointStep CheckpointPolicy::Decide(const LiveWal& live, MonotonicTime now) const {
   if (now < not_before_) return CheckpointStep::kNone;
   if (Oversized(live)) {
-    const bool writers_leave_no_gap =
-        ToInt(live.state.position.frame) >= limits_.hard_bound_frames() && fruitless_tries_ == 0;
-    if (writers_leave_no_gap) return CheckpointStep::kForced;
+    if (MustForce(live)) return CheckpointStep::kForced;
     return now < passive_not_before_ ? CheckpointStep::kNone : CheckpointStep::kPassive;
   }
   const bool waited_long =
@@ -60,6 +67,10 @@ void CheckpointPolicy::Note(CheckpointStep step, CheckpointObstacle obstacle, co
     ++fruitless_tries_;
     not_before_ = now + RetryAfter(fruitless_tries_);
   }
+  const bool stopped = pending && obstacle == CheckpointObstacle::kReader;
+  if (stopped && (!progress || step == CheckpointStep::kForced)) {
+    stopped_at_ = before.state.position;
+  }
   if (step != CheckpointStep::kPassive || !pending) return;
   idle_since_ = now;
   const bool same_wal = after.state.position.salts == before.state.position.salts;
@@ -71,9 +82,7 @@ void CheckpointPolicy::Note(CheckpointStep step, CheckpointObstacle obstacle, co
 std::optional<MonotonicTime> CheckpointPolicy::NextLook(const LiveWal& live) const {
   if (live.backfilled >= live.state.position.frame) return std::nullopt;
   if (Oversized(live)) {
-    const bool past_hard_bound =
-        ToInt(live.state.position.frame) >= limits_.hard_bound_frames() && fruitless_tries_ == 0;
-    return past_hard_bound ? not_before_ : std::max(not_before_, passive_not_before_);
+    return MustForce(live) ? not_before_ : std::max(not_before_, passive_not_before_);
   }
   if (!idle_since_ || limits_.interval.count() == 0) return std::nullopt;
   return std::max(not_before_, *idle_since_ + limits_.interval);

@@ -49,15 +49,19 @@ class CheckpointPolicy {
   std::optional<MonotonicTime> NextLook(const LiveWal& live) const;
 
  private:
+  bool MustForce(const LiveWal& live) const;
   bool Oversized(const LiveWal& live) const {
     return ToInt(live.state.position.frame) >= limits_.threshold_frames &&
            live.backfilled < live.state.position.frame;
   }
 
   CheckpointLimits limits_;
-  MonotonicTime not_before_{};               // of the next try
-  MonotonicTime passive_not_before_{};       // of the next one without the lock
-  std::uint32_t fruitless_tries_ = 0;        // in a row, without a frame backfilled
+  MonotonicTime not_before_{};          // of the next try
+  MonotonicTime passive_not_before_{};  // of the next one without the lock
+  std::uint32_t fruitless_tries_ = 0;   // in a row, without a frame backfilled
+  // The newest commit when a reader last stopped a try. What stops one before this is backfilled is
+  // a reader that was there already, and so outlives the time that we may hold the WRITE lock.
+  std::optional<WalPosition> stopped_at_;
   std::optional<MonotonicTime> idle_since_;  // frames have waited in the WAL since
 };
 

@@ -56,6 +56,41 @@ TEST(CheckpointPolicyTest, ReaderThatPinsTheWalIsNotRunIntoAgainAndAgainNorIsThe
   EXPECT_LT(tries, 80);
 }
 
+// Each that leaves lets a part be copied, and the next one stops it there.
+TEST(CheckpointPolicyTest, ReadersThatLeaveOneByOneHaveTheWriteLockTakenOnlyOnceTheyAreGone) {
+  CheckpointPolicy policy({.threshold_frames = 100, .hard_bound_factor = 2});
+  const LiveWal pinned = Wal(150, 10);
+  policy.Note(kPassive, CheckpointObstacle::kReader, pinned, pinned, kStart);
+  MonotonicTime now = kStart;
+  std::uint32_t frames = 1000;
+  for (const std::uint32_t mark : {30U, 90U, 150U}) {
+    for (int i = 0; i < 100; ++i) {
+      now += milliseconds(10);
+      const LiveWal before = Wal(frames, i == 0 ? mark - 20 : mark);
+      const CheckpointStep step = policy.Decide(before, now);
+      ASSERT_NE(step, kForced) << "reader at " << mark << ", look " << i;
+      policy.Note(step, CheckpointObstacle::kReader, before, Wal(frames, mark), now);
+      ++frames;
+    }
+  }
+  // The last one of them was at 150, but the stop that counts is the newest one.
+  now += seconds(2);
+  ASSERT_EQ(policy.Decide(Wal(frames, 150), now), kPassive);
+  policy.Note(kPassive, CheckpointObstacle::kReader, Wal(frames, 150), Wal(frames + 50, frames),
+              now);
+  EXPECT_EQ(policy.Decide(Wal(frames + 50, frames), now), kForced);
+}
+
+TEST(CheckpointPolicyTest, LockThatWasTakenInVainIsNotTakenAgainBesideTheSameReaders) {
+  CheckpointPolicy policy({.threshold_frames = 100, .hard_bound_factor = 2});
+  ASSERT_EQ(policy.Decide(Wal(300, 0), kStart), kForced);
+  policy.Note(kForced, CheckpointObstacle::kReader, Wal(300, 0), Wal(310, 50), kStart);
+  EXPECT_EQ(policy.Decide(Wal(310, 50), kStart), kPassive);
+  EXPECT_EQ(policy.Decide(Wal(310, 299), kStart), kPassive);
+  EXPECT_EQ(policy.Decide(Wal(320, 300), kStart), kForced);
+  EXPECT_EQ(policy.Decide(Wal(320, 50, 2), kStart), kForced) << "another generation";
+}
+
 TEST(CheckpointPolicyTest, ProgressAllowsTheNextTryAtOnce) {
   CheckpointPolicy policy({.threshold_frames = 100});
   policy.Note(kPassive, CheckpointObstacle::kReader, Wal(150, 0), Wal(150, 0), kStart);
