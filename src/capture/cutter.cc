@@ -18,16 +18,13 @@ namespace {
 constexpr std::size_t kChangeSize = 12;
 constexpr std::size_t kChangesInMemory = std::size_t{1} << 20;
 
-// Litestream finds its place in the WAL again from these fields (docs/formats/ltx.md). Where the
-// cut spans a restart of the WAL, or rests on a scan, they speak of the last generation alone.
-ltx::WalRange WalRangeOf(const Segment& segment, bool from_start) {
-  const std::uint32_t page_size = segment.start().page_size;
-  const WalPosition& begin = segment.start().position;
-  const WalPosition& end = segment.end().position;
-  const FrameNo first = from_start || begin.salts != end.salts ? FrameNo{0} : begin.frame;
-  const std::uint64_t offset = wal::FrameEnd(first, page_size);
+// What Litestream, taking over, is to believe of the WAL: that it had read the first frame of the
+// generation in which the cut ends (docs/formats/ltx.md says why no more).
+ltx::WalRange WalRangeOf(const WalPosition& end, std::uint32_t page_size) {
+  const std::uint64_t offset = wal::FrameEnd(FrameNo{0}, page_size);
+  const FrameNo believed = std::min(end.frame, FrameNo{1});
   return {.offset_bytes = offset,
-          .size_bytes = wal::FrameEnd(end.frame, page_size) - offset,
+          .size_bytes = wal::FrameEnd(believed, page_size) - offset,
           .salt1 = end.salts.salt1,
           .salt2 = end.salts.salt2};
 }
@@ -314,7 +311,7 @@ ltx::Header Cutter::MakeHeader(const CutRequest& request, DatabaseChecksum after
           .min_txid = txid,
           .max_txid = txid,
           .timestamp = timestamp,
-          .wal = WalRangeOf(*request.segment, request.scan_spool != nullptr),
+          .wal = WalRangeOf(request.segment->end().position, request.segment->start().page_size),
           .chain = ltx::Chain{.before = history_.checksum, .after = after}};
 }
 

@@ -93,9 +93,8 @@ class CutterTest : public ::testing::Test {
       if (known == ltx::PageChecksum(page_no, to.pages[i])) continue;
       RUNNEL_TRY_VOID(segment.AddPage(page_no, to.pages[i]));
     }
-    segment.Commit({.position = {.salts = {.salt1 = 1, .salt2 = 2},
-                                 .frame = FrameNo{static_cast<std::uint32_t>(ToInt(txid))},
-                                 .checksum = {}},
+    const FrameNo end{static_cast<std::uint32_t>(ToInt(txid) - 1)};
+    segment.Commit({.position = {.salts = {.salt1 = 1, .salt2 = 2}, .frame = end, .checksum = {}},
                     .commit_pages = static_cast<std::uint32_t>(to.pages.size())});
     auto cut = daemon.cutter->Cut({.segment = &segment,
                                    .scan_spool = nullptr,
@@ -200,6 +199,19 @@ TEST_F(CutterTest, CutsAreTheStatesInOrder) {
   ASSERT_EQ(cuts.size(), static_cast<std::size_t>(kCuts));
   ExpectHistory(cuts);
   EXPECT_TRUE(cuts.back() == states_.back());
+}
+
+// Whatever frame a cut ends with: Litestream reads the generation again.
+TEST_F(CutterTest, WalFieldsAreTheFirstFrameOfTheGeneration) {
+  testing::MemoryFileSystem files(clock_);
+  ASSERT_OK_AND_ASSIGN(Daemon daemon, Open(files));
+  for (std::size_t n = 1; n <= 3; ++n) {
+    ASSERT_OK(CutTo(files, daemon, states_[n]));
+    ASSERT_OK_AND_ASSIGN(const CutSummary cut, daemon.staging->Summary(Txid{n}));
+    const std::uint64_t size = n == 1 ? 0 : 24 + kPageSize;  // the first one ends before frame 1
+    EXPECT_EQ(cut.header.wal,
+              (ltx::WalRange{.offset_bytes = 32, .size_bytes = size, .salt1 = 1, .salt2 = 2}));
+  }
 }
 
 TEST_F(CutterTest, ChecksumsFollowTheNewestCutAfterAnUncleanStop) {

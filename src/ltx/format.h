@@ -29,8 +29,8 @@ struct EncodedPage {
   ByteView frame;
 };
 
-// Where in a WAL a file ends. All zero where it was not made from a WAL. Litestream resumes from
-// these fields of its newest local file, so they are part of the format, not a hint.
+// Where in a WAL to go on from. All zero where a file was not made from a WAL. Litestream obeys
+// these fields of its newest local file, so they are part of the format (docs/formats/ltx.md).
 struct WalRange {
   std::uint64_t offset_bytes = 0;
   std::uint64_t size_bytes = 0;

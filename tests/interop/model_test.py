@@ -214,8 +214,8 @@ class ModelTest(unittest.TestCase):
             world.litestream().sync()
 
     def test_commits_before_a_restart_that_it_did_not_see_are_lost_by_it(self):
-        """A mistake of Litestream's that the model has too: it takes a new generation of the WAL that
-        is shorter than what was synced for all that happened."""
+        """A mistake of Litestream's that the model has too: it takes a new generation of the WAL
+        that is shorter than what was synced for all that happened."""
         world = self.world()
         run = world.litestream()
         run.sync()

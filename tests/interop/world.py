@@ -69,6 +69,16 @@ class World:
                              (self.random.randrange(300), self.random.randbytes(size)))
         self.app.execute("COMMIT")
 
+    def write_until_the_wal_starts_over(self):
+        """Somebody checkpoints, with pauses of ours for it."""
+        wal = pathlib.Path(f"{self.database}-wal")
+        salts = wal.read_bytes()[16:24]
+
+        def started_over():
+            self.write(2)
+            return wal.read_bytes()[16:24] != salts
+        self._eventually(started_over, "the WAL does not start over")
+
     def shrink(self):
         self.app.execute("DELETE FROM t WHERE x % 3")
         self.app.execute("VACUUM")
@@ -107,7 +117,7 @@ class World:
     def _config(self, more):
         path = self.folder / "runnel.yml"
         path.write_text(f"page-encoding: {self.replica.encoding}\n{more}dbs:\n"
-                        f"  - path: {self.database}\n"
+                        f"  - path: {self.database}\n    min-checkpoint-page-count: 100\n"
                         f"    replica: {{url: 'file://{self.replica.root}'}}\n", encoding="utf-8")
         return path
 
