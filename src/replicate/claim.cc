@@ -105,7 +105,14 @@ Result<void> Claim::Write(const ClaimRecord& record, const std::optional<Stored>
     options.condition =
         replaced ? store::PutCondition::IfMatch(replaced->etag) : store::PutCondition::IfAbsent();
   }
-  RUNNEL_TRY_VOID(store::PutObject(store_, key_, AsBytes(SerializeClaim(record)), options));
+  const std::string text = SerializeClaim(record);
+  auto written = store::PutObject(store_, key_, AsBytes(text), options);
+  // Some stores know only now that they have no conditional writes.
+  if (!written && written.error().code() == Errc::kUnsupported &&
+      !store_.capabilities().conditional_writes) {
+    written = store::PutObject(store_, key_, AsBytes(text), {});
+  }
+  RUNNEL_TRY_VOID(written);
   return {};
 }
 

@@ -147,5 +147,49 @@ TEST_F(ClaimTest, WithoutConditionalWritesTheLastOneHasIt) {
   EXPECT_OK(second.Check());
 }
 
+// As a store is that can only find out by trying.
+class LateStore final : public store::ObjectStore {
+ public:
+  explicit LateStore(store::ObjectStore& store) : store_(store) {}
+  std::string_view kind() const override { return "late"; }
+  std::string location() const override { return "late://"; }
+  store::Capabilities capabilities() const override {
+    return {.conditional_writes = !tried_, .bills_requests = true, .timestamps_in_list = false};
+  }
+  Result<std::unique_ptr<store::ObjectWriter>> StartPut(const store::ObjectKey& key,
+                                                        const store::PutOptions& options) override {
+    if (options.condition.kind() == store::PutCondition::Kind::kNone) {
+      return store_.StartPut(key, options);
+    }
+    tried_ = true;
+    return Fail(Errc::kUnsupported, "no conditional writes");
+  }
+  Result<std::size_t> ReadAt(const store::ObjectKey& key, std::uint64_t offset,
+                             MutableBytes out) override {
+    return store_.ReadAt(key, offset, out);
+  }
+  Result<store::ObjectInfo> Head(const store::ObjectKey& key) override { return store_.Head(key); }
+  Result<store::ListPage> List(const std::string& prefix,
+                               const std::optional<store::ObjectKey>& start_after,
+                               std::size_t limit) override {
+    return store_.List(prefix, start_after, limit);
+  }
+  Result<void> Delete(std::span<const store::ObjectKey> keys) override {
+    return store_.Delete(keys);
+  }
+
+ private:
+  store::ObjectStore& store_;
+  bool tried_ = false;
+};
+
+TEST_F(ClaimTest, AStoreThatFindsOutLateIsClaimedAtTheFirstTry) {
+  LateStore late(store);
+  Claim claim = Make(late);
+  ASSERT_OK(claim.Take());
+  EXPECT_EQ(claim.epoch(), 1U);
+  EXPECT_OK(claim.Check());
+}
+
 }  // namespace
 }  // namespace runnel::replicate

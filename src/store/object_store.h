@@ -105,6 +105,8 @@ struct ListPage {
 };
 
 struct Capabilities {
+  // A store that can only find out by trying says true until its first conditional write, which
+  // then fails with kUnsupported.
   bool conditional_writes = false;
   // Requests cost money, or go over a network: do not read back what was just written, do not
   // look without a reason.

@@ -1,40 +1,9 @@
 #include "store/retrying_store.h"
 
-#include <algorithm>
 #include <memory>
 #include <utility>
 
 namespace runnel::store {
-
-// The attempts at one operation.
-class RetryingStore::Attempts {
- public:
-  explicit Attempts(RetryingStore& store)
-      : store_(store),
-        deadline_(store.clock_.MonotonicNow() + store.policy_.budget),
-        pause_(store.policy_.first_pause) {}
-
-  // Whether to try again after `error`; if so, returns after the pause.
-  bool Again(const Error& error) {
-    if (!error.retryable() || ++failed_ >= store_.policy_.attempts_max) return false;
-    if (store_.stop_requested_ && store_.stop_requested_()) return false;
-    // Between half and all of the pause, so that clients that failed together part.
-    const auto half = pause_.count() / 2;
-    const auto random_part = static_cast<std::int64_t>(
-        store_.random_.NextU64() % (static_cast<std::uint64_t>(pause_.count() - half) + 1));
-    const std::chrono::nanoseconds pause(half + random_part);
-    if (store_.clock_.MonotonicNow() + pause > deadline_) return false;
-    store_.clock_.Sleep(pause);
-    pause_ = std::min(2 * pause_, store_.policy_.pause_max);
-    return true;
-  }
-
- private:
-  RetryingStore& store_;
-  const MonotonicTime deadline_;
-  std::chrono::nanoseconds pause_;
-  int failed_ = 0;
-};
 
 class RetryingStore::Writer final : public ObjectWriter {
  public:
@@ -70,11 +39,7 @@ class RetryingStore::Writer final : public ObjectWriter {
 
 template <class F>
 auto RetryingStore::Retry(F call) -> decltype(call()) {
-  Attempts attempts(*this);
-  while (true) {
-    auto result = call();
-    if (result || !attempts.Again(result.error())) return result;
-  }
+  return store::Retry(RetryAttempts(policy_, clock_, random_, stop_requested_), std::move(call));
 }
 
 Result<std::unique_ptr<ObjectWriter>> RetryingStore::StartPut(const ObjectKey& key,

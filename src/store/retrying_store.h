@@ -13,24 +13,14 @@
 
 #pragma once
 
-#include <chrono>
-#include <cstdint>
 #include <functional>
 #include <optional>
 
 #include "base/clock.h"
 #include "store/object_store.h"
+#include "store/retry.h"
 
 namespace runnel::store {
-
-struct RetryPolicy {
-  int attempts_max = 8;
-  std::chrono::nanoseconds first_pause = std::chrono::milliseconds(100);  // doubles each time
-  std::chrono::nanoseconds pause_max = std::chrono::seconds(10);
-  // No attempt starts later than this after the first.
-  std::chrono::nanoseconds budget = std::chrono::seconds(60);
-  std::size_t replay_max_bytes = std::size_t{8} << 20;
-};
 
 // Thread-safe.
 class RetryingStore final : public ObjectStore {
@@ -59,7 +49,6 @@ class RetryingStore final : public ObjectStore {
 
  private:
   class Writer;
-  class Attempts;
 
   template <class F>
   auto Retry(F call) -> decltype(call());
