@@ -135,6 +135,8 @@ class CurlClient::Transfer {
     Set(CURLOPT_WRITEDATA, this);
     Set(CURLOPT_HEADERFUNCTION, &OnHeader);
     Set(CURLOPT_HEADERDATA, this);
+    Set(CURLOPT_PREREQFUNCTION, &OnSend);
+    Set(CURLOPT_PREREQDATA, this);
     SetTransport();
     if (options_.stop_requested) {
       Set(CURLOPT_NOPROGRESS, 0L);
@@ -189,8 +191,7 @@ class CurlClient::Transfer {
       case Method::kDelete: Set(CURLOPT_CUSTOMREQUEST, "DELETE"); return;
       case Method::kPut:
       case Method::kPost:
-        // As POST is the only method for which libcurl takes the body from memory, without a
-        // copy, and sends it again by itself when a kept connection turns out to be dead.
+        // POST is the only method for which libcurl takes the body from memory, without a copy.
         Set(CURLOPT_POST, 1L);
         Set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));
         Set(CURLOPT_POSTFIELDS, request_.body.empty() ? "" : AsText(request_.body).data());
@@ -204,6 +205,9 @@ class CurlClient::Transfer {
     const std::string url = request_.url.substr(0, request_.url.find('?'));
     if (too_long_) {
       return {Errc::kCorruption, fmt::format("{}: a longer answer than was asked for", url)};
+    }
+    if (answer_lost_) {
+      return {Errc::kUnavailable, fmt::format("{}: the connection ended without an answer", url)};
     }
     return {CodeOf(code), fmt::format("{}: {}{}", url, text, CureOf(code))};
   }
@@ -244,6 +248,17 @@ class CurlClient::Transfer {
     response_.headers.push_back(std::move(header));
   }
 
+  // libcurl sends a request again by itself if a kept connection ends without an answer. The first
+  // one may have taken effect: the caller has to know.
+  static int OnSend(void* self, char*, char*, int, int) {
+    auto& transfer = *static_cast<Transfer*>(self);
+    const Method method = transfer.request_.method;
+    const bool harmless = method == Method::kGet || method == Method::kHead;
+    if (++transfer.times_sent_ == 1 || harmless) return CURL_PREREQFUNC_OK;
+    transfer.answer_lost_ = true;
+    return CURL_PREREQFUNC_ABORT;
+  }
+
   static std::size_t OnBody(char* data, std::size_t size, std::size_t count, void* self) {
     auto& transfer = *static_cast<Transfer*>(self);
     if (transfer.TakeBody(AsBytes({data, size * count}))) return size * count;
@@ -266,6 +281,8 @@ class CurlClient::Transfer {
   std::array<char, CURL_ERROR_SIZE> error_{};
   List headers_;
   Response response_;
+  int times_sent_ = 0;
+  bool answer_lost_ = false;
   bool too_long_ = false;
 };
 
