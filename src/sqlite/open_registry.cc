@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/ids.h"
+#include "sqlite/shared_descriptors.h"
 #include "sqlite/sqlite_error.h"
 
 namespace runnel::sqlite {
@@ -32,7 +33,9 @@ FileKind ParseHeader(ByteView header, FileInspection& inspection) {
 }  // namespace
 
 OpenRegistry::OpenRegistry(fs::FileSystem& file_system, std::string vfs)
-    : file_system_(file_system), vfs_(std::move(vfs)) {}
+    : file_system_(file_system), vfs_(std::move(vfs)) {
+  ShareDatabaseDescriptors();
+}
 
 OpenRegistry::~OpenRegistry() { RUNNEL_CHECK(held_.empty()); }
 

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <set>
@@ -108,6 +109,20 @@ inline int LocksOn(const fs::Path& path) {
         line.find(pid) != std::string::npos) {
       ++count;
     }
+  }
+  return count;
+}
+
+// How many descriptors of the file this process has open.
+inline int DescriptorsOf(const fs::Path& path) {
+  struct stat wanted{};
+  if (stat(path.c_str(), &wanted) != 0) return 0;
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    struct stat st{};
+    const bool same = stat(entry.path().c_str(), &st) == 0 && st.st_dev == wanted.st_dev &&
+                      st.st_ino == wanted.st_ino;
+    if (same) ++count;
   }
   return count;
 }
