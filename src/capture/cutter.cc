@@ -49,6 +49,7 @@ Result<History> Cutter::Open() {
   if (history_.kind != HistoryKind::kNone && history_.kind != HistoryKind::kForeign) {
     RUNNEL_TRY_VOID(LoadChecksums());
   }
+  if (checksums_) RUNNEL_TRY_VOID(checksums_->Rest());
   reopen_ = false;
   return history_;
 }
@@ -161,7 +162,23 @@ Result<void> Cutter::StartOver(std::uint32_t page_size) {
 
 Result<std::uint64_t> Cutter::ChecksumOf(PageNo page_no) {
   RUNNEL_CHECK(checksums_.has_value());
-  return checksums_->Get(page_no);
+  auto checksum = checksums_->Get(page_no);
+  if (!checksum) NoteIfLost(checksum.error());
+  return checksum;
+}
+
+// Removed by hand, say. What is known without them stays: a number that was adopted is in no cut
+// from which it could be read again.
+void Cutter::NoteIfLost(const Error& error) {
+  if (error.code() != Errc::kPreconditionFailed) return;
+  checksums_.reset();
+  if (staging_.newest()) {
+    reopen_ = true;
+  } else {
+    const Txid newest = history_.newest;
+    history_ = {};
+    history_.newest = newest;
+  }
 }
 
 Result<void> Cutter::BeginRebuild(std::uint32_t page_size) {
@@ -173,11 +190,14 @@ Result<void> Cutter::BeginRebuild(std::uint32_t page_size) {
 Result<void> Cutter::RebuildPage(PageNo page_no, std::uint64_t checksum) {
   // Pages past the newest cut's end are news to it; the next cut brings them.
   if (ToInt(page_no) > history_.commit_pages) return {};
-  return checksums_->Set(page_no, checksum);
+  auto set = checksums_->Set(page_no, checksum);
+  if (!set) NoteIfLost(set.error());
+  return set;
 }
 
 Result<RebuildFit> Cutter::FinishRebuild() {
   RUNNEL_TRY(const std::uint64_t sum, checksums_->Sum(PageNo{1}, PageNo{history_.commit_pages}));
+  RUNNEL_TRY_VOID(checksums_->Rest());
   array_sum_ = DatabaseChecksum{sum};
   // What a foreign cut's database added up to is not known; the chain begins with what was found.
   if (history_.kind == HistoryKind::kForeign) history_.checksum = array_sum_;
@@ -196,7 +216,11 @@ Result<StagedCut> Cutter::Cut(const CutRequest& request) {
 
   Changes changes(std::make_unique<fs::SpillBuffer>(fs_, options_.paths.spool("changes"),
                                                     options_.ownership, kChangesInMemory));
-  RUNNEL_TRY_VOID(Survey(request, changes));
+  if (auto surveyed = Survey(request, changes); !surveyed) {
+    NoteIfLost(surveyed.error());
+    RUNNEL_TRY_VOID(Settle());
+    return Fail(std::move(surveyed).error());
+  }
   const ltx::Header header = MakeHeader(request, changes.sum.value());
   RUNNEL_TRY(const StagedCut cut,
              staging_.Append(header, {.encoding = options_.encoding},
@@ -213,6 +237,7 @@ Result<StagedCut> Cutter::Cut(const CutRequest& request) {
   history_.position.reset();
   const auto follow_up = [&]() -> Result<void> {
     RUNNEL_TRY_VOID(Apply(changes, header.commit_pages));
+    RUNNEL_TRY_VOID(checksums_->Rest());
     history_.commit_pages = header.commit_pages;
     return RecordPosition(segment.end().position);
   };
@@ -338,10 +363,13 @@ Result<void> Cutter::Checkpoint() {
   const bool stands_for_newest =
       !reopen_ && history_.kind == HistoryKind::kOurs && array_sum_ == history_.checksum;
   if (!stands_for_newest || checksums_->base().txid == history_.newest) return {};
-  return checksums_->Checkpoint({.txid = history_.newest,
-                                 .checksum = history_.checksum,
-                                 .page_size = history_.page_size,
-                                 .commit_pages = history_.commit_pages});
+  auto done = checksums_->Checkpoint({.txid = history_.newest,
+                                      .checksum = history_.checksum,
+                                      .page_size = history_.page_size,
+                                      .commit_pages = history_.commit_pages});
+  if (done) done = checksums_->Rest();
+  if (!done) NoteIfLost(done.error());
+  return done;
 }
 
 }  // namespace runnel::capture

@@ -106,6 +106,7 @@ class Cutter {
   // What one walk over a cut's pages found.
   struct Changes;
 
+  void NoteIfLost(const Error& error);
   Result<void> LoadHistory();
   Result<void> LoadChecksums();
   Result<bool> RedoCutsAfterBase();

@@ -335,6 +335,37 @@ TEST_F(CutterTest, PowerLossAtAnyTimeKeepsEveryCutThatWasMade) {
   }
 }
 
+// Somebody empties the state folder beside a daemon that has it.
+TEST_F(CutterTest, PageChecksumsThatVanishAreNoticedAndMadeAnew) {
+  testing::MemoryFileSystem files(clock_);
+  ASSERT_OK_AND_ASSIGN(Daemon daemon, Open(files));
+  ASSERT_OK(CutTo(files, daemon, states_[1]));
+  ASSERT_OK(files.Remove(paths_.checksums()));
+  EXPECT_FAILS(Errc::kPreconditionFailed, CutTo(files, daemon, states_[2]));
+  ASSERT_OK(CutTo(files, daemon, states_[2]));
+  ASSERT_OK(files.Remove(paths_.checksums()));
+  EXPECT_FAILS(Errc::kPreconditionFailed, daemon.cutter->Checkpoint());
+  ASSERT_OK(CutTo(files, daemon, states_[3]));
+  ASSERT_OK_AND_ASSIGN(const auto cuts, Apply(files));
+  EXPECT_EQ(cuts.size(), 3U);
+  ExpectHistory(cuts);
+}
+
+// Otherwise the numbers of the replica would begin anew.
+TEST_F(CutterTest, ANumberThatWasAdoptedOutlivesThePageChecksums) {
+  testing::MemoryFileSystem files(clock_);
+  ASSERT_OK_AND_ASSIGN(Daemon daemon, Open(files));
+  daemon.cutter->Adopt(Txid{41});
+  ASSERT_OK(daemon.cutter->StartOver(kPageSize));
+  ASSERT_OK(daemon.cutter->ChecksumOf(PageNo{1}));
+  ASSERT_OK(daemon.cutter->Checkpoint());  // closes it
+  ASSERT_OK(files.Remove(paths_.checksums()));
+  EXPECT_FAILS(Errc::kPreconditionFailed, CutTo(files, daemon, states_[1]));
+  EXPECT_EQ(daemon.cutter->history().newest, Txid{41});
+  ASSERT_OK(CutTo(files, daemon, states_[1]));
+  EXPECT_EQ(daemon.cutter->history().newest, Txid{42});
+}
+
 // A page that joined the database unwritten is read from the live file, which may change meanwhile.
 TEST_F(CutterTest, PageThatChangesBetweenTheTwoReadingsOfACutIsNoticed) {
   testing::MemoryFileSystem files(clock_);

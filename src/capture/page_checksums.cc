@@ -26,7 +26,8 @@ Result<PageChecksums> PageChecksums::Create(fs::FileSystem& fs, const fs::Path& 
   RUNNEL_TRY(auto file, fs.Open(path, fs::OpenMode::kCreate, ownership));
   // First the header that names no txid: the old one must not describe the new array.
   RUNNEL_TRY_VOID(file->Truncate(0));
-  PageChecksums checksums(std::move(file), {.page_size = page_size});
+  RUNNEL_TRY(const fs::FileInfo info, file->Info());
+  PageChecksums checksums(fs, path, std::move(file), info.identity, {.page_size = page_size});
   RUNNEL_TRY_VOID(checksums.WriteHeader());
   RUNNEL_TRY_VOID(checksums.file_->Sync());
   return checksums;
@@ -57,7 +58,36 @@ Result<std::optional<PageChecksums>> PageChecksums::Open(fs::FileSystem& fs, con
                           .page_size = GetLittleEndian<std::uint32_t>(header, 8),
                           .commit_pages = GetLittleEndian<std::uint32_t>(header, 12)};
   if (!IsValidPageSize(base.page_size)) return std::nullopt;
-  return PageChecksums(std::move(*file), base);
+  RUNNEL_TRY(const fs::FileInfo info, (*file)->Info());
+  return PageChecksums(fs, path, std::move(*file), info.identity, base);
+}
+
+Result<std::unique_ptr<fs::File>> PageChecksums::OpenAgain(fs::OpenMode mode) const {
+  auto file = fs_->Open(path_, mode);
+  if (file) {
+    RUNNEL_TRY(const fs::FileInfo info, (*file)->Info());
+    if (info.identity == identity_) return file;
+  } else if (file.error().code() != Errc::kNotFound) {
+    return file;
+  }
+  return Fail(Errc::kPreconditionFailed, path_ + ": removed or replaced while it was in use");
+}
+
+// A cut that reads the array must not fail because it cannot be written.
+Result<fs::File*> PageChecksums::FileForReading() {
+  if (!file_) {
+    RUNNEL_TRY(file_, OpenAgain(fs::OpenMode::kRead));
+    mode_ = fs::OpenMode::kRead;
+  }
+  return file_.get();
+}
+
+Result<fs::File*> PageChecksums::FileForWriting() {
+  if (!file_ || mode_ == fs::OpenMode::kRead) {
+    RUNNEL_TRY(file_, OpenAgain(fs::OpenMode::kReadWrite));
+    mode_ = fs::OpenMode::kReadWrite;
+  }
+  return file_.get();
 }
 
 Result<std::uint64_t> PageChecksums::Get(PageNo page_no) {
@@ -81,9 +111,10 @@ Result<void> PageChecksums::Set(PageNo page_no, std::uint64_t checksum) {
 Result<void> PageChecksums::Truncate(std::uint32_t commit_pages) {
   RUNNEL_TRY_VOID(StoreWindow());
   window_.clear();
-  RUNNEL_TRY(const fs::FileInfo info, file_->Info());
+  RUNNEL_TRY(fs::File * file, FileForWriting());
+  RUNNEL_TRY(const fs::FileInfo info, file->Info());
   const std::uint64_t size = OffsetOf(commit_pages);
-  if (info.size_bytes > size) RUNNEL_TRY_VOID(file_->Truncate(size));
+  if (info.size_bytes > size) RUNNEL_TRY_VOID(file->Truncate(size));
   return {};
 }
 
@@ -98,11 +129,17 @@ Result<std::uint64_t> PageChecksums::Sum(PageNo first, PageNo last) {
 
 Result<void> PageChecksums::Checkpoint(const ChecksumBase& base) {
   RUNNEL_TRY_VOID(StoreWindow());
-  RUNNEL_TRY_VOID(file_->Sync());
+  RUNNEL_TRY(fs::File * file, FileForWriting());
+  RUNNEL_TRY_VOID(file->Sync());
   base_ = base;
   RUNNEL_TRY_VOID(WriteHeader());
-  RUNNEL_TRY_VOID(file_->Sync());
-  std::vector<std::uint64_t>().swap(window_);  // an idle database should cost little memory
+  return file->Sync();
+}
+
+Result<void> PageChecksums::Rest() {
+  RUNNEL_TRY_VOID(StoreWindow());
+  std::vector<std::uint64_t>().swap(window_);
+  file_.reset();
   return {};
 }
 
@@ -110,7 +147,8 @@ Result<void> PageChecksums::LoadWindow(std::uint64_t first_entry) {
   if (!window_.empty() && window_first_ == first_entry) return {};
   RUNNEL_TRY_VOID(StoreWindow());
   std::array<std::byte, kWindowEntries * kEntrySize> bytes{};
-  RUNNEL_TRY(const std::size_t got, file_->ReadAt(OffsetOf(first_entry), bytes));
+  RUNNEL_TRY(fs::File * file, FileForReading());
+  RUNNEL_TRY(const std::size_t got, file->ReadAt(OffsetOf(first_entry), bytes));
   // A torn entry at the end of the file is one that is about to be redone.
   const std::size_t entries = got / kEntrySize;
   window_.assign(kWindowEntries, 0);
@@ -123,11 +161,12 @@ Result<void> PageChecksums::LoadWindow(std::uint64_t first_entry) {
 
 Result<void> PageChecksums::StoreWindow() {
   if (dirty_begin_ == dirty_end_) return {};
+  RUNNEL_TRY(fs::File * file, FileForWriting());
   Bytes bytes((dirty_end_ - dirty_begin_) * kEntrySize);
   for (std::size_t i = dirty_begin_; i < dirty_end_; ++i) {
     PutLittleEndian(MutableBytes(bytes), (i - dirty_begin_) * kEntrySize, window_[i]);
   }
-  RUNNEL_TRY_VOID(file_->WriteAt(OffsetOf(window_first_ + dirty_begin_), bytes));
+  RUNNEL_TRY_VOID(file->WriteAt(OffsetOf(window_first_ + dirty_begin_), bytes));
   dirty_begin_ = dirty_end_ = 0;
   return {};
 }
@@ -140,7 +179,8 @@ Result<void> PageChecksums::WriteHeader() {
   PutLittleEndian(MutableBytes(header), 16, ToInt(base_.txid));
   PutLittleEndian(MutableBytes(header), 24, ToInt(base_.checksum));
   PutLittleEndian(MutableBytes(header), kHeaderUsed, Hash64(ByteView(header).first(kHeaderUsed)));
-  return file_->WriteAt(0, header);
+  RUNNEL_TRY(fs::File * file, FileForWriting());
+  return file->WriteAt(0, header);
 }
 
 }  // namespace runnel::capture

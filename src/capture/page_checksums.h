@@ -8,6 +8,8 @@
 //       after the base again brings it to the newest one, whatever a crash has left (idempotent).
 //   (2) Checkpoint() moves the base. LTX files after the base must not be deleted.
 //   (3) The file is read and written, never mapped: a full disk under a map kills the process.
+//   (4) After Rest() it is closed, and opened again by whatever needs it. One that was removed or
+//       replaced meanwhile fails that with kPreconditionFailed: the array is lost.
 //
 // The layout is in docs/formats/state.md.
 
@@ -16,6 +18,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/ids.h"
@@ -59,15 +62,27 @@ class PageChecksums {
   // Makes the array durable and `base` what it stands for. Syncs.
   Result<void> Checkpoint(const ChecksumBase& base);
 
- private:
-  PageChecksums(std::unique_ptr<fs::File> file, const ChecksumBase& base)
-      : file_(std::move(file)), base_(base) {}
+  // Writes what is not written yet, and gives back descriptor and memory. After a failure all is as
+  // before.
+  Result<void> Rest();
 
+ private:
+  PageChecksums(fs::FileSystem& fs, const fs::Path& path, std::unique_ptr<fs::File> file,
+                const fs::FileIdentity& identity, const ChecksumBase& base)
+      : fs_(&fs), path_(path.native()), identity_(identity), file_(std::move(file)), base_(base) {}
+
+  Result<fs::File*> FileForReading();
+  Result<fs::File*> FileForWriting();
+  Result<std::unique_ptr<fs::File>> OpenAgain(fs::OpenMode mode) const;
   Result<void> LoadWindow(std::uint64_t first_entry);
   Result<void> StoreWindow();
   Result<void> WriteHeader();
 
-  std::unique_ptr<fs::File> file_;
+  fs::FileSystem* fs_;
+  std::string path_;
+  fs::FileIdentity identity_;
+  std::unique_ptr<fs::File> file_;                // none while it rests
+  fs::OpenMode mode_ = fs::OpenMode::kReadWrite;  // of file_
   ChecksumBase base_;
   // The entries around the last one used; neighbours are what a sorted walk asks for next.
   std::vector<std::uint64_t> window_;

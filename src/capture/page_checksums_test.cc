@@ -112,6 +112,39 @@ TEST_F(PageChecksumsTest, NoFileAndDamagedHeadersAreNone) {
   EXPECT_OK(OpenExisting());
 }
 
+TEST_F(PageChecksumsTest, RestsWithoutADescriptorAndForgetsNothing) {
+  ASSERT_OK_AND_ASSIGN(PageChecksums checksums, Create());
+  std::vector<std::uint64_t> expected;
+  for (std::uint32_t i = 1; i <= 1500; ++i) {
+    expected.push_back(random_.NextU64());
+    ASSERT_OK(checksums.Set(PageNo{i}, expected.back()));
+    if (i % 100 == 0) ASSERT_OK(checksums.Rest());
+  }
+  ASSERT_OK(checksums.Rest());
+  ASSERT_OK(checksums.Rest());
+  ExpectAll(checksums, expected);
+  ASSERT_OK(checksums.Rest());
+  ASSERT_OK(checksums.Checkpoint({.txid = Txid{2}, .page_size = kPageSize, .commit_pages = 1500}));
+  ASSERT_OK(checksums.Rest());
+  ASSERT_OK_AND_ASSIGN(PageChecksums again, OpenExisting());
+  EXPECT_EQ(again.base().txid, Txid{2});
+  ExpectAll(again, expected);
+}
+
+// Another array with the same name would be taken for ours.
+TEST_F(PageChecksumsTest, OneThatWasRemovedOrReplacedWhileItRestedIsLost) {
+  ASSERT_OK_AND_ASSIGN(PageChecksums checksums, Create());
+  ASSERT_OK(checksums.Set(PageNo{1}, 7));
+  ASSERT_OK(checksums.Rest());
+  ASSERT_OK(files_.Remove(kPath));
+  EXPECT_FAILS(Errc::kPreconditionFailed, checksums.Get(PageNo{1}));
+  ASSERT_OK(Create());
+  EXPECT_FAILS(Errc::kPreconditionFailed, checksums.Get(PageNo{1}));
+  EXPECT_FAILS(Errc::kPreconditionFailed, checksums.Set(PageNo{1}, 8));
+  EXPECT_FAILS(Errc::kPreconditionFailed, checksums.Truncate(0));
+  EXPECT_FAILS(Errc::kPreconditionFailed, checksums.Checkpoint({.page_size = kPageSize}));
+}
+
 // After a power loss the header names a base only if all entries as of it are there.
 TEST_F(PageChecksumsTest, BaseIsNeverAheadOfTheArrayAfterAPowerLoss) {
   for (int round = 0; round < 300; ++round) {
@@ -128,6 +161,7 @@ TEST_F(PageChecksumsTest, BaseIsNeverAheadOfTheArrayAfterAPowerLoss) {
           ASSERT_OK(checksums.Set(PageNo{i + 1}, entries[i]));
         }
         states.push_back(entries);
+        if (random_.Below(2) == 0) ASSERT_OK(checksums.Rest());
         if (random_.Below(2) == 0) continue;
         ASSERT_OK(checksums.Checkpoint({.txid = Txid{txid},
                                         .checksum = DatabaseChecksum{txid},

@@ -82,10 +82,13 @@ Result<void> ProofArray::Apply(const LeveledFile& file, const ltx::Header& heade
     return Fail(std::move(applied).error());
   }
   for (PageNo page{header.commit_pages + 1}; ToInt(page) <= commit_pages_; page = Next(page)) {
-    RUNNEL_TRY(const std::uint64_t before, array_->Get(page));
+    RUNNEL_TRY(const std::uint64_t before, Get(page));
     sum_.Remove(before);
   }
-  RUNNEL_TRY_VOID(array_->Truncate(header.commit_pages));
+  if (auto truncated = array_->Truncate(header.commit_pages); !truncated) {
+    DiscardIfLost(truncated.error());
+    return truncated;
+  }
   commit_pages_ = header.commit_pages;
   txid_ = header.max_txid;
   if (!header.chain || header.chain->after == sum_.value()) return {};
@@ -95,12 +98,31 @@ Result<void> ProofArray::Apply(const LeveledFile& file, const ltx::Header& heade
                   ": the pages that lead up to it do not add up to its database checksum");
 }
 
+Result<std::uint64_t> ProofArray::Get(PageNo page_no) {
+  auto checksum = array_->Get(page_no);
+  if (!checksum) DiscardIfLost(checksum.error());
+  return checksum;
+}
+
 Result<void> ProofArray::Save() {
   if (!array_ || txid_ == Txid{0}) return {};
-  return array_->Checkpoint({.txid = txid_,
-                             .checksum = sum_.value(),
-                             .page_size = page_size_,
-                             .commit_pages = commit_pages_});
+  auto saved = array_->Checkpoint({.txid = txid_,
+                                   .checksum = sum_.value(),
+                                   .page_size = page_size_,
+                                   .commit_pages = commit_pages_});
+  if (!saved) DiscardIfLost(saved.error());
+  return saved;
+}
+
+Result<void> ProofArray::Rest() {
+  if (!array_) return {};
+  auto rested = array_->Rest();
+  if (!rested) DiscardIfLost(rested.error());
+  return rested;
+}
+
+void ProofArray::DiscardIfLost(const Error& error) {
+  if (error.code() == Errc::kPreconditionFailed) Discard();
 }
 
 }  // namespace runnel::replicate

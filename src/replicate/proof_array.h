@@ -33,15 +33,20 @@ class ProofArray {
 
   Txid txid() const { return txid_; }  // 0: nothing yet
   std::uint32_t commit_pages() const { return commit_pages_; }
-  Result<std::uint64_t> Get(PageNo page_no) { return array_->Get(page_no); }
+  // Begins anew if the file was removed by hand, as do those below.
+  Result<std::uint64_t> Get(PageNo page_no);
 
   // Makes it durable.
   Result<void> Save();
+
+  // Gives back descriptor and memory; the next call of the others gets them again.
+  Result<void> Rest();
 
  private:
   Result<void> Load();
   std::optional<LeveledFile> NextFile(Txid limit) const;
   Result<void> Apply(const LeveledFile& file, const ltx::Header& header);
+  void DiscardIfLost(const Error& error);
 
   const Destination& destination_;
   const fs::Path path_;

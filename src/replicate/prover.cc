@@ -39,10 +39,15 @@ std::optional<MonotonicTime> Prover::Run() {
   const MonotonicTime now = environment_.clock.MonotonicNow();
   if (destination_.state() != DestinationState::kReplicating) {
     scan_.reset();
+    (void)array_.Rest();
     return std::nullopt;
   }
   if (const auto until = backoff_.until(); until && now < *until) return until;
   auto next = Step(now);
+  const bool goes_on = next && *next && **next <= now;
+  if (!goes_on) {
+    if (auto rested = array_.Rest(); !rested && next) next = Fail(std::move(rested).error());
+  }
   if (next) return *next;
   if (scan_) EndComparison(now);
   if (next.error().code() == Errc::kCorruption) {

@@ -141,6 +141,24 @@ TEST_F(ProverTest, ARottenCutThatIsKeptForEverIsBridgedOnce) {
   EXPECT_EQ(proven(), Txid{10});
 }
 
+TEST_F(ProverTest, BuildsTheChecksumsAgainThatSomebodyRemoved) {
+  Start();
+  Work(3);
+  machine.Advance(2h);
+  ASSERT_EQ(proven(), Txid{3});
+  ASSERT_OK_AND_ASSIGN(const auto entries, fs.List("/host/runnel"));
+  int removed = 0;
+  for (const auto& entry : entries) {
+    if (!entry.name.starts_with("proof-")) continue;
+    ASSERT_OK(fs.Remove(fs::Path("/host/runnel") / entry.name));
+    ++removed;
+  }
+  ASSERT_EQ(removed, 1);
+  Work(2);
+  machine.Advance(2h);
+  EXPECT_EQ(proven(), Txid{5});
+}
+
 TEST_F(ProverTest, IsOffWhereRequestsAreBilled) {
   store::MemoryStore billed(
       clock, {.conditional_writes = true, .bills_requests = true, .timestamps_in_list = false});

@@ -18,6 +18,7 @@ Error Injected(const FileCallRecord& record, Errc code) {
 std::string_view FileCallName(FileCall call) {
   switch (call) {
     case FileCall::kOpen: return "open";
+    case FileCall::kOpenToRead: return "open to read";
     case FileCall::kStat: return "stat";
     case FileCall::kRename: return "rename";
     case FileCall::kRenameNoReplace: return "rename-no-replace";
@@ -40,6 +41,7 @@ std::string_view FileCallName(FileCall call) {
 
 bool IsMutating(FileCall call) {
   switch (call) {
+    case FileCall::kOpenToRead:
     case FileCall::kStat:
     case FileCall::kList:
     case FileCall::kFreeBytes:
@@ -124,7 +126,8 @@ class FaultFileSystem::FaultFile final : public fs::File {
 
 Result<std::unique_ptr<fs::File>> FaultFileSystem::Open(const fs::Path& path, fs::OpenMode mode,
                                                         const fs::Ownership& ownership) {
-  RUNNEL_TRY(auto file, Do<std::unique_ptr<fs::File>>({.call = FileCall::kOpen, .path = path}, [&] {
+  const FileCall call = mode == fs::OpenMode::kRead ? FileCall::kOpenToRead : FileCall::kOpen;
+  RUNNEL_TRY(auto file, Do<std::unique_ptr<fs::File>>({.call = call, .path = path}, [&] {
                return files_.Open(path, mode, ownership);
              }));
   return std::make_unique<FaultFile>(*this, std::move(file), path);

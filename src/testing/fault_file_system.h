@@ -19,6 +19,7 @@ namespace runnel::testing {
 
 enum class FileCall : std::uint8_t {
   kOpen,
+  kOpenToRead,
   kStat,
   kRename,
   kRenameNoReplace,
