@@ -16,8 +16,13 @@ using std::chrono::seconds;
 constexpr seconds kRestAfter{2};
 
 // Notifications get lost (an overflowing queue, a file system without them). This look finds what
-// they missed; it reads memory only.
+// they missed; it reads memory only. All databases have theirs at the same few moments, so that a
+// thread wakes for many of them and not for each.
 constexpr seconds kSweepEvery{15};
+constexpr milliseconds kSweepTick{500};
+
+// That files were replaced or removed is looked for less often: it costs system calls.
+constexpr seconds kLookForFilesEvery{60};
 
 constexpr milliseconds kConnectRetryFirst{100};
 constexpr milliseconds kConnectRetryLast{5000};
@@ -34,6 +39,11 @@ std::optional<MonotonicTime> Earlier(std::optional<MonotonicTime> a,
   if (!a) return b;
   if (!b) return a;
   return std::min(*a, *b);
+}
+
+MonotonicTime NextSweep(MonotonicTime now) {
+  const auto latest = (now + kSweepEvery).time_since_epoch();
+  return MonotonicTime(latest - latest % kSweepTick);
 }
 
 }  // namespace
@@ -57,7 +67,7 @@ std::optional<MonotonicTime> LiveDatabase::CaptureOnce(MonotonicTime now) {
   // What tells of moved files may fail as well; the one thing that is worse than to look in vain is
   // to follow a file that nobody writes any more.
   const bool due =
-      !looked_for_another_file_at_ || now - *looked_for_another_file_at_ >= kSweepEvery;
+      !looked_for_another_file_at_ || now - *looked_for_another_file_at_ >= kLookForFilesEvery;
   if (told || due) LookForAnotherFile(now);
   if (!capturer_.connected()) {
     if (now < connect_not_before_) return connect_not_before_;
@@ -84,8 +94,8 @@ std::optional<MonotonicTime> LiveDatabase::CaptureOnce(MonotonicTime now) {
     wake = Earlier(wake, pacing_.NextLook());
     last_activity = pacing_.last_activity();
   }
-  const bool at_rest = !open_->has_pages() && !frozen_ && state_ == DatabaseState::kCapturing;
-  if (at_rest && !capturer_.rests()) {
+  // Whatever else it waits for: a scan, a cut, a replica.
+  if (!capturer_.rests()) {
     const MonotonicTime rest_at = last_activity + kRestAfter;
     if (now >= rest_at) {
       capturer_.Rest();
@@ -93,7 +103,7 @@ std::optional<MonotonicTime> LiveDatabase::CaptureOnce(MonotonicTime now) {
       wake = Earlier(wake, rest_at);
     }
   }
-  return Earlier(wake, now + kSweepEvery);
+  return Earlier(wake, NextSweep(now));
 }
 
 void LiveDatabase::LookForAnotherFile(MonotonicTime now) {

@@ -36,6 +36,7 @@ Result<void> ReadMark::Acquire() {
     return Fail(std::move(state).error());
   }
   held_ = *state;
+  held_header_ = header;
   // A checkpointer may have been at work since before the last restart; we were not there to see.
   // The first move into slot 1..4 out of slot 0 therefore has to pass the fence like any other.
   fenced_ = {};
@@ -50,6 +51,7 @@ void ReadMark::Release() {
   spare_.reset();
   holder_.reset();
   held_ = {};
+  held_header_ = {};
 }
 
 // A wal-index that has not seen a frame since it was made knows neither page size nor database
@@ -70,6 +72,10 @@ Result<WalState> ReadMark::StateOf(const sqlite::WalIndexBytes& bytes) {
 
 Result<LiveWal> ReadMark::Live() {
   RUNNEL_TRY(const sqlite::LiveWalIndex live, sqlite::ReadLiveWalIndex(*holder_));
+  // What has not changed costs no system call, even where the WAL was never written.
+  if (live.header == held_header_) {
+    return LiveWal{.state = held_, .backfilled = FrameNo{live.backfilled}};
+  }
   RUNNEL_TRY(const WalState state, StateOf(live.header));
   return LiveWal{.state = state, .backfilled = FrameNo{live.backfilled}};
 }
@@ -89,6 +95,7 @@ Result<MoveResult> ReadMark::Advance(const std::function<Result<void>(const WalS
     RUNNEL_TRY_VOID(holder_->Rollback());
     std::swap(holder_, spare_);
     held_ = state;
+    held_header_ = header;
     const bool slot_zero = before && before->state.position == state.position &&
                            before->backfilled >= state.position.frame;
     slot_zero_moves_ = slot_zero ? slot_zero_moves_ + 1 : 0;

@@ -102,6 +102,7 @@ class ReadMark {
   std::unique_ptr<sqlite::Connection> checkpointer_;
   std::unique_ptr<sqlite::Connection> write_locker_;
   WalState held_;
+  sqlite::WalIndexBytes held_header_{};  // what held_ was made of
   int slot_zero_moves_ = 0;  // in a row
   wal::Salts fenced_;        // the generation that passed the fence last
 
