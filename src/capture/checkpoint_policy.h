@@ -16,10 +16,12 @@ struct CheckpointLimits {
   // Below SQLite's own threshold of 1000 frames, past which every commit of the application would
   // run a checkpoint of its own.
   std::uint32_t threshold_frames = 800;
-  std::uint32_t hard_bound_factor = 2;
+  std::uint32_t hard_bound = 0;                                  // frames; 0: twice the threshold
   std::chrono::milliseconds interval = std::chrono::minutes(1);  // 0: only by size
 
-  std::uint32_t hard_bound_frames() const { return threshold_frames * hard_bound_factor; }
+  std::uint32_t hard_bound_frames() const {
+    return hard_bound != 0 ? hard_bound : 2 * threshold_frames;
+  }
 };
 
 enum class CheckpointStep : std::uint8_t {

@@ -28,14 +28,14 @@ TEST(CheckpointPolicyTest, NothingBelowTheThreshold) {
 }
 
 TEST(CheckpointPolicyTest, PassiveFromTheThresholdAndForcedFromTheHardBound) {
-  CheckpointPolicy policy({.threshold_frames = 100, .hard_bound_factor = 2});
+  CheckpointPolicy policy({.threshold_frames = 100});
   EXPECT_EQ(policy.Decide(Wal(100, 0), kStart), kPassive);
   EXPECT_EQ(policy.Decide(Wal(199, 0), kStart), kPassive);
   EXPECT_EQ(policy.Decide(Wal(200, 0), kStart), kForced);
 }
 
 TEST(CheckpointPolicyTest, ReaderThatPinsTheWalIsNotRunIntoAgainAndAgainNorIsTheWriteLockTaken) {
-  CheckpointPolicy policy({.threshold_frames = 100, .hard_bound_factor = 2});
+  CheckpointPolicy policy({.threshold_frames = 100});
   MonotonicTime now = kStart;
   int tries = 0;
   int forced = 0;
@@ -58,7 +58,7 @@ TEST(CheckpointPolicyTest, ReaderThatPinsTheWalIsNotRunIntoAgainAndAgainNorIsThe
 
 // Each that leaves lets a part be copied, and the next one stops it there.
 TEST(CheckpointPolicyTest, ReadersThatLeaveOneByOneHaveTheWriteLockTakenOnlyOnceTheyAreGone) {
-  CheckpointPolicy policy({.threshold_frames = 100, .hard_bound_factor = 2});
+  CheckpointPolicy policy({.threshold_frames = 100});
   const LiveWal pinned = Wal(150, 10);
   policy.Note(kPassive, CheckpointObstacle::kReader, pinned, pinned, kStart);
   MonotonicTime now = kStart;
@@ -82,7 +82,7 @@ TEST(CheckpointPolicyTest, ReadersThatLeaveOneByOneHaveTheWriteLockTakenOnlyOnce
 }
 
 TEST(CheckpointPolicyTest, LockThatWasTakenInVainIsNotTakenAgainBesideTheSameReaders) {
-  CheckpointPolicy policy({.threshold_frames = 100, .hard_bound_factor = 2});
+  CheckpointPolicy policy({.threshold_frames = 100});
   ASSERT_EQ(policy.Decide(Wal(300, 0), kStart), kForced);
   policy.Note(kForced, CheckpointObstacle::kReader, Wal(300, 0), Wal(310, 50), kStart);
   EXPECT_EQ(policy.Decide(Wal(310, 50), kStart), kPassive);

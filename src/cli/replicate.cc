@@ -139,14 +139,12 @@ Result<void> Run(Process& process, const ReplicateFlags& flags, const config::Co
   RUNNEL_TRY(auto scheduler, runtime::ThreadScheduler::Start(process.clock, {}));
   RUNNEL_TRY(auto watcher, fs::InotifyWatcher::Make());
 
-  server::Daemon daemon({.allowed_file_systems = config.allowed_file_systems,
-                         .final_sync_timeout = config.shutdown_sync_timeout},
-                        {.fs = process.fs,
-                         .watcher = *watcher,
-                         .clock = process.clock,
-                         .random = process.random,
-                         .log = log,
-                         .scheduler = *scheduler});
+  server::Daemon daemon(DaemonOptionsOf(config), {.fs = process.fs,
+                                                  .watcher = *watcher,
+                                                  .clock = process.clock,
+                                                  .random = process.random,
+                                                  .log = log,
+                                                  .scheduler = *scheduler});
   log.Info("runnel", {{"version", GetBuildInfo().version}, {"databases", specs.size()}});
   WarnOfWhatIsIgnored(config, log);
   RUNNEL_TRY_VOID(daemon.SelfTest());

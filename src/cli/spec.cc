@@ -44,8 +44,7 @@ server::DatabaseSpec MakeSpec(const config::Config& config, const config::Databa
   capture.state_folder = state;
   capture.sync_interval = database.cut_interval();
   capture.checkpoint.threshold_frames = database.min_checkpoint_page_count;
-  capture.checkpoint.hard_bound_factor = std::max<std::uint32_t>(
-      1, database.hard_bound_page_count / std::max(1U, database.min_checkpoint_page_count));
+  capture.checkpoint.hard_bound = database.hard_bound_page_count;
   capture.checkpoint.interval = database.checkpoint_interval;
   capture.journal_mode = database.journal_mode == config::JournalMode::kRequire
                              ? capture::JournalModePolicy::kRequire
@@ -133,6 +132,11 @@ Result<config::Config> ConfigForArguments(Process& process,
   config::Config config;
   config.databases.push_back(std::move(database));
   return config;
+}
+
+server::DaemonOptions DaemonOptionsOf(const config::Config& config) {
+  return {.allowed_file_systems = config.allowed_file_systems,
+          .final_sync_timeout = config.shutdown_sync_timeout};
 }
 
 Result<std::vector<server::DatabaseSpec>> SpecsOf(Process& process, const config::Config& config) {

@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "cli/command.h"
 #include "config/config.h"
+#include "server/daemon.h"
 #include "server/managed_database.h"
 
 namespace runnel::cli {
@@ -15,6 +16,8 @@ namespace runnel::cli {
 // `arguments`: a database and its replica URLs.
 Result<config::Config> ConfigForArguments(Process& process,
                                           const std::vector<std::string>& arguments);
+
+server::DaemonOptions DaemonOptionsOf(const config::Config& config);
 
 // One entry a database; the databases of a directory are those that are there now.
 Result<std::vector<server::DatabaseSpec>> SpecsOf(Process& process, const config::Config& config);
