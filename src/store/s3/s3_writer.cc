@@ -143,6 +143,10 @@ Result<ObjectInfo> S3Store::Writer::CompleteOnce(const std::string& body) {
     if (no_upload) error = Error(Errc::kUnavailable, error.message());
     return Fail(std::move(error));
   }
+  if (etag->empty()) {  // Ceph leaves it to be asked for
+    RUNNEL_TRY(const auto own, FindOwn());
+    if (own) return *own;
+  }
   return ObjectInfo{.key = key_,
                     .size_bytes = size_bytes_,
                     .etag = Etag(*etag),
