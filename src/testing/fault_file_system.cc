@@ -33,6 +33,7 @@ std::string_view FileCallName(FileCall call) {
     case FileCall::kWrite: return "write";
     case FileCall::kTruncate: return "truncate";
     case FileCall::kAllocate: return "allocate";
+    case FileCall::kStartWriteBack: return "start-write-back";
     case FileCall::kSync: return "sync";
     case FileCall::kInfo: return "info";
   }
@@ -46,6 +47,7 @@ bool IsMutating(FileCall call) {
     case FileCall::kList:
     case FileCall::kFreeBytes:
     case FileCall::kRead:
+    case FileCall::kStartWriteBack:
     case FileCall::kInfo: return false;
     default: return true;
   }
@@ -53,7 +55,7 @@ bool IsMutating(FileCall call) {
 
 std::string FileCallRecord::ToString() const {
   std::string text = fmt::format("{} {}", FileCallName(call), path.native());
-  if (call == FileCall::kRead || call == FileCall::kWrite) {
+  if (call == FileCall::kRead || call == FileCall::kWrite || call == FileCall::kStartWriteBack) {
     text += fmt::format(" {} bytes at {}", size, offset);
   }
   return text;
@@ -104,8 +106,9 @@ class FaultFileSystem::FaultFile final : public fs::File {
                            [&] { return file_->Allocate(size_bytes); });
   }
 
-  // Cannot fail, and so is not counted.
   void StartWriteBack(std::uint64_t offset, std::uint64_t size_bytes) override {
+    owner_.Note(
+        {.call = FileCall::kStartWriteBack, .path = path_, .offset = offset, .size = size_bytes});
     file_->StartWriteBack(offset, size_bytes);
   }
 
@@ -214,6 +217,12 @@ std::string FaultFileSystem::RecentCalls() const {
   std::string text;
   for (const std::string& line : recent_) text += line + "\n";
   return text;
+}
+
+void FaultFileSystem::Note(const FileCallRecord& record) {
+  const std::lock_guard lock(mutex_);
+  recent_.push_back(fmt::format("{:>6} {}", "", record.ToString()));
+  if (recent_.size() > kRecentMax) recent_.pop_front();
 }
 
 std::optional<FileFault> FaultFileSystem::Count(const FileCallRecord& record) {

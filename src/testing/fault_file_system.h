@@ -34,6 +34,7 @@ enum class FileCall : std::uint8_t {
   kWrite,
   kTruncate,
   kAllocate,
+  kStartWriteBack,  // cannot fail: never counted, only among RecentCalls()
   kSync,
   kInfo,
 };
@@ -107,6 +108,7 @@ class FaultFileSystem final : public fs::FileSystem {
  private:
   class FaultFile;
 
+  void Note(const FileCallRecord& record);
   // Counts the call; says how it fails, if it does.
   std::optional<FileFault> Count(const FileCallRecord& record);
 
