@@ -5,9 +5,11 @@
 #include <atomic>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "ltx/chain.h"
 #include "restore/fault.h"
 #include "restore/output_file.h"
 
@@ -19,31 +21,43 @@ enum class Proof : std::uint8_t {
   kFileChecksums,  // every file that gave a page was read whole and its own checksum is right
 };
 
-// Thread-safe. Every page is written once.
+// Thread-safe. Every page is written once. The disk begins with a region of the file as soon as
+// all its pages are there: its writes are large then, and the final sync has little to wait for.
 class DatabaseWriter {
  public:
   // `output` and `faults` outlive the writer.
-  DatabaseWriter(OutputFile& output, FaultRecord& faults, std::uint32_t page_size, Proof proof)
-      : output_(output), faults_(faults), page_size_(page_size), proof_(proof) {}
+  DatabaseWriter(OutputFile& output, FaultRecord& faults, std::uint32_t page_size,
+                 std::uint32_t commit_pages);
 
+  // `pages` holds consecutive pages from `first` on, none of them the lock page.
+  Result<void> Write(PageNo first, ByteView pages);
   // `pages` holds the pages of these ascending `numbers`, one after the other.
   Result<void> Write(std::span<const PageNo> numbers, ByteView pages);
 
-  // Has the disk write what came so far.
-  Result<void> Sync();
+  // Pages written; their order does not matter.
+  void AddToChecksum(const ltx::ChainSum& pages) {
+    checksum_.fetch_add(ToInt(pages.value()), std::memory_order_relaxed);
+  }
 
   std::uint32_t page_size() const { return page_size_; }
+  std::uint32_t commit_pages() const { return commit_pages_; }
+  // The regions begin at multiples of this.
+  std::uint32_t region_pages() const { return region_pages_; }
   std::uint64_t written_bytes() const { return written_bytes_.load(std::memory_order_relaxed); }
 
-  // Of all pages written; only for Proof::kChain, when no thread writes any more.
+  // Of all that was added, when no thread writes any more.
   DatabaseChecksum checksum() const { return DatabaseChecksum{checksum_.load()}; }
 
  private:
+  void CountDown(PageNo first, std::uint32_t count);
+
   OutputFile& output_;
   FaultRecord& faults_;
   const std::uint32_t page_size_;
-  const Proof proof_;
-  std::atomic<std::uint64_t> checksum_ = 0;  // a sum: the order of the pages does not matter
+  const std::uint32_t commit_pages_;
+  const std::uint32_t region_pages_;
+  std::vector<std::atomic<std::uint32_t>> missing_;  // pages, of each region
+  std::atomic<std::uint64_t> checksum_ = 0;
   std::atomic<std::uint64_t> written_bytes_ = 0;
 };
 

@@ -16,7 +16,8 @@ namespace runnel::restore {
 namespace {
 
 // The buffers of a restore; together with what the survey keeps, the prefetched small files, the
-// pieces read ahead, the page map and the program itself this stays below 64 MiB.
+// pieces read ahead, the indexes of files that are merged, the page map and the program itself this
+// stays below 64 MiB. The regions of a merge take the place of tasks.
 constexpr std::size_t kThreadBuffersBytes = 16 * 1024 * 1024;
 constexpr std::size_t kTasksBytes = 16 * 1024 * 1024;
 constexpr std::size_t kSurveyBodiesBytes = 8 * 1024 * 1024;
@@ -106,7 +107,8 @@ Result<std::optional<std::size_t>> Executor::JudgeChain(const std::vector<Survey
 }
 
 Result<void> Executor::CopyAndProve(const Source& source, const Work& work, OutputFile& output) {
-  DatabaseWriter writer(output, faults_, work.outcome.page_size, work.outcome.proof);
+  DatabaseWriter writer(output, faults_, work.outcome.page_size,
+                        work.files.back().header.commit_pages);
   ProgressReporter reporter(clock_, options_.on_progress);
   const PageCopier* copier_so_far = nullptr;
   const auto progress = [&] {

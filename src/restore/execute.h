@@ -1,8 +1,8 @@
 // Carries out a plan: makes the database file that it describes.
 //
 //   (1) The file appears at its path whole, proven and durable, or not at all (output_file.h).
-//   (2) It holds the pages exactly as they were shipped. Where the lock page would be there is a
-//       hole.
+//   (2) It holds the pages exactly as they were shipped. Where the lock page would be there are
+//       zeros.
 //   (3) Proven means: if the newest file carries a chain, the sum over all pages of the result is
 //       the one that this file was written with; and every file that carries no chain was read
 //       whole and its own checksum is right. If the newest file carries none, the latter holds for

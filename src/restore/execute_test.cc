@@ -29,8 +29,16 @@ constexpr WriteOptions kUntaggedFrames{.tag = Tag::kNone, .encoding = ltx::PageE
 constexpr WriteOptions kTagged{};
 constexpr WriteOptions kTaggedFrames{.tag = Tag::kChain, .encoding = ltx::PageEncoding::kFrame};
 
+constexpr store::Capabilities kCheapReads{
+    .conditional_writes = true, .bills_requests = false, .timestamps_in_list = true};
+constexpr store::Capabilities kBilledReads{
+    .conditional_writes = true, .bills_requests = true, .timestamps_in_list = true};
+
 class ExecutorTest : public ::testing::Test {
  protected:
+  explicit ExecutorTest(store::Capabilities capabilities = kCheapReads)
+      : store_(clock_, capabilities) {}
+
   Plan MustPlan(const Target& target = Target::Latest()) {
     const auto inventory = ListReplica(source_, 1, {});
     EXPECT_OK(inventory);
@@ -91,13 +99,25 @@ class ExecutorTest : public ::testing::Test {
 
   runnel::testing::ManualClock clock_;
   runnel::testing::MemoryFileSystem files_{clock_};
-  store::MemoryStore store_{clock_};
+  store::MemoryStore store_;
   store::ReplicaLayout layout_{store::LayoutKind::kTree, "app"};
   Source source_{&store_, &layout_};
   Fault fault_;
 };
 
-TEST_F(ExecutorTest, RestoresAnyMixOfEncodingsAndChainsAtAnyParallelism) {
+// What files are read by is chosen by what a read costs.
+class AnyStoreExecutorTest : public ExecutorTest,
+                             public ::testing::WithParamInterface<store::Capabilities> {
+ protected:
+  AnyStoreExecutorTest() : ExecutorTest(GetParam()) {}
+};
+
+INSTANTIATE_TEST_SUITE_P(Stores, AnyStoreExecutorTest, ::testing::Values(kCheapReads, kBilledReads),
+                         [](const auto& tested) {
+                           return tested.param.bills_requests ? "Billed" : "Cheap";
+                         });
+
+TEST_P(AnyStoreExecutorTest, RestoresAnyMixOfEncodingsAndChainsAtAnyParallelism) {
   const std::vector<std::vector<WriteOptions>> mixes = {
       {kTagged},
       {kTaggedFrames},
@@ -158,7 +178,7 @@ TEST_F(ExecutorTest, TheNewestFileDecidesWhatProvesTheResult) {
   EXPECT_EQ(outcome.proof, Proof::kFileChecksums);
 }
 
-TEST_F(ExecutorTest, LargeFilesAreReadInRangesAndPieces) {
+TEST_P(AnyStoreExecutorTest, LargeFilesAreReadInRangesAndPieces) {
   // 6 MiB of pages: several ranges, pieces and batches, and an index of several windows.
   for (const WriteOptions kind : {kTagged, kUntagged}) {
     History history(512);
@@ -177,7 +197,7 @@ TEST_F(ExecutorTest, LargeFilesAreReadInRangesAndPieces) {
   }
 }
 
-TEST_F(ExecutorTest, ManySmallFilesAreRestored) {
+TEST_P(AnyStoreExecutorTest, ManySmallFilesAreRestored) {
   for (const WriteOptions kind : {kTagged, kUntagged}) {
     std::mt19937_64 random(7);
     History history(512);
@@ -207,7 +227,7 @@ TEST_F(ExecutorTest, AFullCopyWithAnotherPageSizeStartsOver) {
   EXPECT_EQ(Output(), history.ImageAt(Txid{2}));
 }
 
-TEST_F(ExecutorTest, APageThatNoFileHoldsIsSaid) {
+TEST_P(AnyStoreExecutorTest, APageThatNoFileHoldsIsSaid) {
   History history(512);
   history.Cut({}, 10);
   history.Cut({2}, 20);
@@ -271,7 +291,7 @@ TEST_F(ChainBreakTest, IgnoreRestoresAllAndProvesTheFilesOnly) {
   EXPECT_EQ(Output(), history_.ImageAt(Txid{5}));
 }
 
-TEST_F(ExecutorTest, PagesThatDoNotAddUpAreCorruption) {
+TEST_P(AnyStoreExecutorTest, PagesThatDoNotAddUpAreCorruption) {
   History history(512);
   history.Cut({}, 10);
   history.Cut({2}, 10);
@@ -304,7 +324,7 @@ TEST_F(ExecutorTest, TheCheckSeesTheFinishedFileAndCanRefuseIt) {
   ExpectNothingLeft();
 }
 
-TEST_F(ExecutorTest, ReportsProgressToTheEnd) {
+TEST_P(AnyStoreExecutorTest, ReportsProgressToTheEnd) {
   std::mt19937_64 random(11);
   History history(512);
   PutRandomReplica(history, random, {kTagged});
@@ -323,7 +343,7 @@ TEST_F(ExecutorTest, ReportsProgressToTheEnd) {
   EXPECT_EQ(seen.back().done_files, seen.back().total_files);
 }
 
-TEST_F(ExecutorTest, CanBeCancelledAtAnyProgress) {
+TEST_P(AnyStoreExecutorTest, CanBeCancelledAtAnyProgress) {
   for (const WriteOptions kind : {kTagged, kUntagged}) {
     History history(512);
     history.Cut({}, 12'000);
@@ -361,7 +381,7 @@ TEST_F(ExecutorTest, WorksOnARealDisk) {
 }
 
 // Every byte of every object, turned over one at a time: a restore fails, or nothing has changed.
-TEST_F(ExecutorTest, AFlippedByteNeverMakesAWrongDatabase) {
+TEST_P(AnyStoreExecutorTest, AFlippedByteNeverMakesAWrongDatabase) {
   struct Kinds {
     WriteOptions base;
     WriteOptions middle;
@@ -412,7 +432,7 @@ TEST_F(ExecutorTest, AFlippedByteNeverMakesAWrongDatabase) {
   }
 }
 
-TEST_F(ExecutorTest, ATruncatedObjectIsCorruption) {
+TEST_P(AnyStoreExecutorTest, ATruncatedObjectIsCorruption) {
   for (const WriteOptions kind : {kTagged, kUntagged}) {
     History history(512);
     history.Cut({}, 3);

@@ -37,13 +37,22 @@ constexpr std::size_t kAnySize = 1 << 30;
 // A replica, and one restore of it into a new folder.
 class Scenario {
  public:
-  explicit Scenario(Tag tag) {
+  struct Kind {
+    const char* name;
+    Tag tag;
+    bool bills_requests;  // of the store
+  };
+
+  explicit Scenario(const Kind& kind)
+      : store_(clock_, {.conditional_writes = true,
+                        .bills_requests = kind.bills_requests,
+                        .timestamps_in_list = true}) {
     std::mt19937_64 random(17);
     for (int i = 0; i < 8; ++i) history_.RandomCut(random, 30);
     // Larger than one piece, so that every way of reading is taken.
     history_.Cut({}, 700);
     ReplicaWriter writer(store_, layout_, history_);
-    const testing::WriteOptions options{.tag = tag, .encoding = ltx::PageEncoding::kBlock};
+    const testing::WriteOptions options{.tag = kind.tag, .encoding = ltx::PageEncoding::kBlock};
     EXPECT_OK(writer.Put(9, 1, 5, options));
     for (std::uint64_t txid = 6; txid <= 9; ++txid) EXPECT_OK(writer.Put(0, txid, txid, options));
     image_ = history_.ImageAt(Txid{9});
@@ -66,7 +75,7 @@ class Scenario {
 
  private:
   ManualClock clock_;
-  store::MemoryStore store_{clock_};
+  store::MemoryStore store_;
   store::ReplicaLayout layout_{store::LayoutKind::kTree, ""};
   History history_{512};
   Bytes image_;
@@ -79,15 +88,17 @@ void ExpectEmpty(MemoryFileSystem& files) {
   EXPECT_EQ(files.lock_count(), 0U);
 }
 
-class RestoreFaultTest : public ::testing::TestWithParam<Tag> {
+class RestoreFaultTest : public ::testing::TestWithParam<Scenario::Kind> {
  protected:
   Scenario scenario_{GetParam()};
 };
 
-INSTANTIATE_TEST_SUITE_P(Chains, RestoreFaultTest, ::testing::Values(Tag::kChain, Tag::kNone),
-                         [](const auto& tested) {
-                           return tested.param == Tag::kChain ? "Tagged" : "Untagged";
-                         });
+// Each reads files in a way of its own.
+INSTANTIATE_TEST_SUITE_P(Ways, RestoreFaultTest,
+                         ::testing::Values(Scenario::Kind{"Merged", Tag::kChain, false},
+                                           Scenario::Kind{"ByIndex", Tag::kChain, true},
+                                           Scenario::Kind{"Whole", Tag::kNone, false}),
+                         [](const auto& tested) { return tested.param.name; });
 
 TEST_P(RestoreFaultTest, AnyFileCallMayFailOnce) {
   for (const auto effect :

@@ -87,7 +87,7 @@ Result<std::unique_ptr<OutputFile>> OutputFile::Create(fs::FileSystem& file_syst
   RUNNEL_TRY(const fs::Ownership ownership, output->ChooseOwnership());
   RUNNEL_TRY_VOID(output->LockTemp(ownership));
   RUNNEL_TRY(output->file_, file_system.Open(output->temp_path_, fs::OpenMode::kReadWrite));
-  RUNNEL_TRY_VOID(output->file_->Truncate(size_bytes));
+  RUNNEL_TRY_VOID(output->file_->Allocate(size_bytes));
   return output;
 }
 

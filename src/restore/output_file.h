@@ -39,8 +39,8 @@ class OutputFile {
     std::optional<fs::Ownership> ownership = std::nullopt;
   };
 
-  // Makes the temporary file of `size_bytes`, all holes, and its missing parents. kNoSpace at once
-  // if the disk has no room for it; kBusy if another restore is writing it.
+  // Makes the temporary file of `size_bytes` zeros, and its missing parents. kNoSpace at once if
+  // the disk has no room for it; kBusy if another restore is writing it.
   static Result<std::unique_ptr<OutputFile>> Create(fs::FileSystem& file_system, fs::Path path,
                                                     std::uint64_t size_bytes, Options options);
   ~OutputFile();
@@ -54,8 +54,10 @@ class OutputFile {
 
   const fs::Path& temp_path() const { return temp_path_; }
 
-  // Starts the write-back of what was written so far and waits for it. Thread-safe.
-  Result<void> Sync() { return file_->Sync(); }
+  // Has the disk begin with a part that will not change any more. Thread-safe.
+  void StartWriteBack(std::uint64_t offset, std::uint64_t size_bytes) {
+    file_->StartWriteBack(offset, size_bytes);
+  }
 
   // Makes what was written durable, and durably the file at the path. If this fails after an old
   // database was removed (Overwrite::kReplace), the temporary file, which is whole, stays and the

@@ -9,6 +9,8 @@
 //       page frames that count, in ranges, decoded by many threads.
 //   (2) Any other file is read whole, front to back, and its checksum is verified. Pages written
 //       before it was proven are in a temporary file that a failure removes.
+//   (3) From where all older files can be read by their index, few are left and reads are cheap,
+//       they are merged (region_merger.h) instead of copied one after the other.
 //
 // One thread, the pool's feeder, drives all of it.
 
@@ -17,16 +19,18 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
-#include "ltx/page_index.h"
+#include "base/byte_stream.h"
 #include "restore/body_prefetcher.h"
 #include "restore/buffer_pool.h"
 #include "restore/database_writer.h"
 #include "restore/fault.h"
+#include "restore/frame_range.h"
+#include "restore/indexed_file.h"
 #include "restore/page_map.h"
+#include "restore/region_merger.h"
 #include "restore/survey.h"
 #include "restore/worker_pool.h"
 
@@ -51,24 +55,15 @@ class PageCopier {
   std::size_t files_done() const { return files_done_; }
 
  private:
-  // Consecutive frames of one file that are fetched together.
-  struct Range {
-    std::vector<ltx::IndexEntry> entries;
-    std::vector<PageNo> pages;
-    std::uint64_t begin() const { return entries.front().offset_bytes; }
-    std::uint64_t end() const { return entries.back().offset_bytes + entries.back().size_bytes; }
-  };
+  bool ReadsByIndex(const SurveyedFile& file) const;
+  // The number of the oldest files that are merged.
+  std::size_t CountToMerge() const;
 
-  Result<void> CopyByIndex(const SurveyedFile& file, std::shared_ptr<const Bytes> body);
-  Result<void> CheckEntry(const ltx::IndexEntry& entry) const;
-  bool FitsRange(const Range& range, const ltx::IndexEntry& entry) const;
-  Result<void> SubmitRange(const SurveyedFile& file, std::shared_ptr<const Bytes> body,
-                           Range range);
-  Result<void> CopyRange(const SurveyedFile& file, const Bytes* body, const Range& range,
-                         Scratch& scratch);
-
-  // Before `pages` more pages are submitted.
-  Result<void> SyncNowAndThen(std::size_t pages);
+  Result<IndexedFile> OpenIndexed(std::size_t i);
+  Result<void> Merge(std::size_t count);
+  Result<void> CopyByIndex(IndexedFile file);
+  Result<void> SubmitRange(FrameRange range);
+  Result<void> CopyRange(const FrameRange& range, Scratch& scratch);
 
   Result<void> CopyWhole(const SurveyedFile& file, const Bytes* body);
   // `blame` completes an error that came from the file.
@@ -83,13 +78,13 @@ class PageCopier {
   FaultRecord& faults_;
   const CopyOptions options_;
   const std::uint32_t page_size_;
-  const std::size_t range_pages_max_;
+  const RangeLimits limits_;
 
   PageMap done_;  // pages that are written, or on their way
   BodyPrefetcher bodies_;
   BufferPool buffers_;
+  RegionMerger merger_;
   std::size_t files_done_ = 0;
-  std::uint64_t unsynced_bytes_ = 0;
 };
 
 }  // namespace runnel::restore
