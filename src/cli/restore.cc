@@ -167,6 +167,17 @@ void PrintResult(Process& process, const RestoreFlags& flags, const restore::Rep
   process.out(document.dump(2) + "\n");
 }
 
+void Show(ProgressBar& bar, const restore::RestoreProgress& progress) {
+  switch (progress.stage) {
+    case restore::RestoreStage::kCopying:
+      return bar.Show(progress.done_bytes, progress.total_bytes);
+    case restore::RestoreStage::kLocating:
+      return bar.Say("reading all files to find the damaged one");
+    case restore::RestoreStage::kChecking: return bar.Say("checking the database");
+    case restore::RestoreStage::kSyncing: return bar.Say("waiting for the disk");
+  }
+}
+
 bool NothingToRestore(const Error& error) { return error.code() == Errc::kNotFound; }
 
 Result<void> SayNothingToRestore(Logger& log, const std::string& output) {
@@ -205,7 +216,9 @@ Result<void> Restore(Process& process, const RestoreFlags& flags, const std::str
 
   RUNNEL_TRY_VOID(
       restore::CheckOutput(process.fs, options.output, options.output_options.overwrite));
-  restore::Restorer restorer(process.fs, process.clock, log);
+  ProgressBar bar(process, "restoring");
+  LoggerBesideBar log_beside_bar(log, bar);
+  restore::Restorer restorer(process.fs, process.clock, log_beside_bar);
   const std::vector<restore::Destination> destinations = sources.destinations();
   const bool none_is_fine = flags.if_replica_exists == Switch::kOn;
   if (flags.dry_run == Switch::kOn) {
@@ -217,10 +230,8 @@ Result<void> Restore(Process& process, const RestoreFlags& flags, const std::str
     PrintPlan(process, flags, selection->candidates.front(), output);
     return {};
   }
-  ProgressBar bar(process, "restoring");
-  options.on_progress = [&](const restore::RestoreProgress& progress) {
-    bar.Show(progress.done_bytes, progress.total_bytes);
-  };
+  options.on_progress = [&](const restore::RestoreProgress& progress) { Show(bar, progress); };
+  bar.Say("reading what is there");
   auto report = restorer.Restore(destinations, target, options);
   bar.Clear();
   if (!report && none_is_fine && NothingToRestore(report.error())) {

@@ -62,10 +62,12 @@ Result<Outcome> Executor::Run(const Source& source, const Plan& plan) {
   if (!output) return Fail(faults_.AtTarget(std::move(output).error()));
   RUNNEL_TRY_VOID(CopyAndProve(source, work, **output));
   if (options_.check) {
+    Announce(RestoreStage::kChecking, work);
     if (auto checked = options_.check((*output)->temp_path()); !checked) {
       return Fail(faults_.AtSource(std::move(checked).error()));
     }
   }
+  Announce(RestoreStage::kSyncing, work);
   if (options_.stop.stop_requested()) return Fail(Errc::kCancelled, "cancelled");
   if (auto published = (*output)->Publish(); !published) {
     return Fail(faults_.AtTarget(std::move(published).error()));
@@ -141,11 +143,18 @@ Result<void> Executor::CopyAndProve(const Source& source, const Work& work, Outp
                                              FormatTxid(newest.max_txid))))));
     }
   }
-  reporter.Always({.done_bytes = work.outcome.database_bytes,
-                   .total_bytes = work.outcome.database_bytes,
-                   .done_files = work.files.size(),
-                   .total_files = work.files.size()});
+  Announce(RestoreStage::kCopying, work);
   return {};
+}
+
+// With the figures of the end: there are none of the other stages.
+void Executor::Announce(RestoreStage stage, const Work& work) const {
+  if (!options_.on_progress) return;
+  options_.on_progress({.stage = stage,
+                        .done_bytes = work.outcome.database_bytes,
+                        .total_bytes = work.outcome.database_bytes,
+                        .done_files = work.files.size(),
+                        .total_files = work.files.size()});
 }
 
 // Pages that do not fit together tell nothing of the file they came from; reading all files does.
@@ -154,6 +163,7 @@ Error Executor::ExplainDamage(const Source& source, const Work& work, Error erro
   if (error.code() != Errc::kCorruption || fault.place != FaultPlace::kSource || fault.file) {
     return error;
   }
+  Announce(RestoreStage::kLocating, work);
   auto verified = ParallelFor(
       work.files.size(), std::min(options_.parallelism, 8), options_.stop,
       [&](std::size_t i) -> Result<void> {

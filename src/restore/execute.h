@@ -39,7 +39,15 @@ enum class ChainPolicy : std::uint8_t {
   kIgnore,     // restore all; only the files' own checksums prove the result
 };
 
+enum class RestoreStage : std::uint8_t {
+  kCopying,   // the only one that has figures
+  kLocating,  // the pages do not fit together: all files are read to find the damaged one
+  kChecking,  // ExecuteOptions::check
+  kSyncing,   // the disk writes the rest
+};
+
 struct RestoreProgress {
+  RestoreStage stage = RestoreStage::kCopying;
   std::uint64_t done_bytes = 0;  // of the database
   std::uint64_t total_bytes = 0;
   std::size_t done_files = 0;  // of the plan; all of them at the end
@@ -51,7 +59,8 @@ struct ExecuteOptions {
   OutputFile::Options output_options;
   int parallelism = 8;  // threads that read, decode and write; 1..64
   ChainPolicy chain_policy = ChainPolicy::kStrict;
-  // Called on the calling thread: at the start, at most ten times a second, and at the end.
+  // Called on the calling thread: at the start, at most ten times a second, at the end, and when a
+  // stage begins.
   std::function<void(const RestoreProgress&)> on_progress;
   // Looks at the finished file before it takes its place, e.g. with PRAGMA integrity_check; must
   // not change it. An error fails the restore.
@@ -90,6 +99,7 @@ class Executor {
   Result<Work> Prepare(const Source& source, const Plan& plan);
   Result<std::optional<std::size_t>> JudgeChain(const std::vector<SurveyedFile>& files);
   Result<void> CopyAndProve(const Source& source, const Work& work, OutputFile& output);
+  void Announce(RestoreStage stage, const Work& work) const;
   Error ExplainDamage(const Source& source, const Work& work, Error error);
 
   fs::FileSystem& file_system_;
