@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -47,6 +48,7 @@ Result<Continuity> Capturer::Connect(const std::optional<WalPosition>& resume) {
     fence_closed_ = false;
     persisted_ = {};
     RUNNEL_TRY_VOID(OpenWal());
+    RUNNEL_TRY_VOID(CheckWalFits(held));
     if (!resume) return Continuity::kNoPosition;
     if (!wal_ || resume->salts != held.position.salts) return Continuity::kWalReplaced;
     if (resume->frame > held.position.frame) return Continuity::kCommitsLost;
@@ -68,18 +70,38 @@ void Capturer::Disconnect() {
   policy_ = CheckpointPolicy(options_.checkpoint);
 }
 
-// A WAL that was never written does not exist, or has no header; it is opened once there is a
-// frame.
+// The very file that our connections have open: what is verified in it is what they copy out of it.
 Result<void> Capturer::OpenWal() {
   if (wal_) return {};
   auto opened = fs_.Open(mark_.holder().wal_path(), fs::OpenMode::kRead);
-  if (opened) {
-    wal_ = std::move(*opened);
-  } else if (opened.error().code() != Errc::kNotFound ||
-             mark_.held().position.frame != FrameNo{0}) {
-    return Fail(std::move(opened).error().Context("open the WAL"));
+  if (!opened && opened.error().code() == Errc::kNotFound) RUNNEL_TRY_VOID(CheckFiles());
+  if (!opened) return Fail(std::move(opened).error().Context("open the WAL"));
+  RUNNEL_TRY(const fs::FileInfo info, (*opened)->Info());
+  if (info.identity != mark_.holder().wal_files().wal) {
+    RUNNEL_TRY_VOID(CheckFiles());
+    return Fail(Errc::kUnavailable, mark_.holder().wal_path().native() + ": comes and goes");
   }
+  wal_ = std::move(*opened);
   return {};
+}
+
+// Applications that have a deleted WAL open go on to name its frames in the wal-index. SQLite takes
+// whatever the file of that name has in their place for these frames, and so would a checkpoint of
+// ours. Nothing here is under a mark that was held when it was captured, so it is looked at now:
+// each frame that is not in the database file yet, and the last one.
+Result<void> Capturer::CheckWalFits(const WalState& held) {
+  if (held.position.frame == FrameNo{0}) return {};
+  RUNNEL_TRY(const LiveWal before, mark_.Live());
+  const FrameNo first = std::min(Next(before.backfilled), held.position.frame);
+  RUNNEL_TRY(const bool fits, HoldsFrames(*wal_, held, first));
+  if (fits) return {};
+  // From slot 0 we may have seen the WAL start over.
+  RUNNEL_TRY(const LiveWal live, mark_.Live());
+  if (live.state.position.salts != held.position.salts) return {};
+  return Fail(Errc::kUnavailable,
+              mark_.holder().wal_path().native() +
+                  ": is not the WAL that applications have open, which was deleted or replaced; "
+                  "they have to be restarted, their commits are not seen until then");
 }
 
 Result<void> Capturer::CatchUp(Segment& segment) {
@@ -208,9 +230,7 @@ Result<void> Capturer::CheckpointPassive(Segment& segment) {
 
 // Then into slot 0, if nobody has written since: there the next writer starts the WAL over.
 Result<CheckpointObstacle> Capturer::TryPassive(Segment& segment) {
-  RUNNEL_TRY(sqlite::Connection * connection, mark_.Checkpointer());
-  RUNNEL_TRY(const sqlite::CheckpointResult result,
-             connection->Checkpoint(sqlite::CheckpointMode::kPassive));
+  RUNNEL_TRY(const sqlite::CheckpointResult result, mark_.Checkpoint());
   RUNNEL_TRY(const LiveWal live, mark_.Live());
   if (live.backfilled >= live.state.position.frame) RUNNEL_TRY_VOID(CatchUp(segment));
   // Busy: the application is at it itself, which serves as well.
@@ -224,7 +244,7 @@ Result<CheckpointObstacle> Capturer::TryPassive(Segment& segment) {
 Result<CheckpointObstacle> Capturer::ForceCheckpoint(Segment& segment) {
   RUNNEL_TRY(sqlite::Connection * locker, mark_.WriteLocker());
   // What can be opened or written before is not under the lock.
-  RUNNEL_TRY(sqlite::Connection * checkpointer, mark_.Checkpointer());
+  RUNNEL_TRY_VOID(mark_.PrepareCheckpoint());
   RUNNEL_TRY_VOID(segment.Flush());
   const MonotonicTime start = clock_.MonotonicNow();
   MonotonicTime move_at = start + kForcedMarkKeptMax;
@@ -233,8 +253,7 @@ Result<CheckpointObstacle> Capturer::ForceCheckpoint(Segment& segment) {
     if (checkpoint == sqlite::LockState::kFree) {
       auto lock = sqlite::WriteLock::Take(*locker);
       if (lock) {
-        return BackfillUnderWriteLock(segment, *checkpointer,
-                                      clock_.MonotonicNow() + kForcedTimeMax);
+        return BackfillUnderWriteLock(segment, clock_.MonotonicNow() + kForcedTimeMax);
       }
       if (lock.error().code() != Errc::kBusy) return Fail(std::move(lock).error());
     }
@@ -250,7 +269,6 @@ Result<CheckpointObstacle> Capturer::ForceCheckpoint(Segment& segment) {
 }
 
 Result<CheckpointObstacle> Capturer::BackfillUnderWriteLock(Segment& segment,
-                                                            sqlite::Connection& checkpointer,
                                                             MonotonicTime deadline) {
   CheckpointObstacle obstacle = CheckpointObstacle::kReader;
   for (;;) {
@@ -265,8 +283,7 @@ Result<CheckpointObstacle> Capturer::BackfillUnderWriteLock(Segment& segment,
     }
     // A committing application is for an instant still in the read slot of one commit back, and
     // the checkpoint stops there: repeat. (A reader that stays looks the same.)
-    RUNNEL_TRY(const sqlite::CheckpointResult result,
-               checkpointer.Checkpoint(sqlite::CheckpointMode::kPassive));
+    RUNNEL_TRY(const sqlite::CheckpointResult result, mark_.Checkpoint());
     obstacle = result.busy ? CheckpointObstacle::kCheckpointer : CheckpointObstacle::kReader;
     if (result.busy || result.backfilled < result.log_frames) clock_.Sleep(kForcedLook);
   }
@@ -290,16 +307,6 @@ void Capturer::Rest() {
   mark_.Rest();
 }
 
-Result<bool> Capturer::HasMoved() {
-  RUNNEL_TRY(const bool database, mark_.holder().HasMoved());
-  if (database) return true;
-  if (wal_) {
-    RUNNEL_TRY(const fs::FileInfo opened, wal_->Info());
-    auto named = fs_.Stat(mark_.holder().wal_path());
-    if (!named && named.error().code() != Errc::kNotFound) return Fail(std::move(named).error());
-    if (!named || named->identity != opened.identity) return true;
-  }
-  return mark_.holder().WalIndexHasMoved();
-}
+Result<bool> Capturer::HasMoved() { return mark_.holder().HasMoved(); }
 
 }  // namespace runnel::capture

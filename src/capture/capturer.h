@@ -80,12 +80,15 @@ class Capturer {
   void Rest();
   bool rests() const { return wal_ == nullptr && mark_.rests(); }
 
-  // The database file was deleted or replaced, or its WAL or wal-index was: what we follow is not
-  // what applications write.
+  // The database file was deleted or replaced: what we follow is not what applications write.
   Result<bool> HasMoved();
+
+  // The same for its WAL and its wal-index: kUnavailable, naming the file.
+  Result<void> CheckFiles() const { return mark_.CheckFiles(); }
 
  private:
   Result<void> OpenWal();
+  Result<void> CheckWalFits(const WalState& held);
   Result<bool> HasWork();
   bool CanCaptureUnderLock(const Segment& segment);
   bool IsInTheWay(const LiveWal& live) const;
@@ -94,9 +97,7 @@ class Capturer {
   Result<void> PrepareForRestart(const WalState& state, Segment& segment);
   Result<CheckpointObstacle> TryPassive(Segment& segment);
   Result<CheckpointObstacle> ForceCheckpoint(Segment& segment);
-  Result<CheckpointObstacle> BackfillUnderWriteLock(Segment& segment,
-                                                    sqlite::Connection& checkpointer,
-                                                    MonotonicTime deadline);
+  Result<CheckpointObstacle> BackfillUnderWriteLock(Segment& segment, MonotonicTime deadline);
 
   const CapturerOptions options_;
   fs::FileSystem& fs_;

@@ -110,7 +110,10 @@ void LiveDatabase::LookForAnotherFile(MonotonicTime now) {
   looked_for_another_file_at_ = now;
   if (!capturer_.connected()) return;
   auto moved = capturer_.HasMoved();
-  if (moved && !*moved) return;
+  if (moved && !*moved) {
+    if (auto files = capturer_.CheckFiles(); !files) GiveUp(std::move(files).error(), now);
+    return;
+  }
   environment_.log.Info("database file was replaced or removed",
                         {{"path", options_.database.string()}});
   capturer_.Disconnect();
@@ -236,6 +239,7 @@ Result<std::optional<MonotonicTime>> LiveDatabase::Service(MonotonicTime now) {
   if (!serviced) {
     const Errc code = serviced.error().code();
     if (code != Errc::kNoSpace && code != Errc::kIo) return serviced;
+    RUNNEL_TRY_VOID(capturer_.CheckFiles());
     // The frames are safe in the WAL for as long as the mark is held.
     RUNNEL_TRY(const LiveWal live, capturer_.Live());
     const bool pins_too_much =
@@ -339,16 +343,21 @@ Result<void> LiveDatabase::FlushFrozen() {
 // Lets the application have its WAL to itself, and tries again later.
 void LiveDatabase::GiveUp(Error error, MonotonicTime now) {
   const bool was_connected = capturer_.connected();
-  const bool is_news = !error_ || *error_ != error;
-  // Looked for by name: only a connection that was never made has not found the database.
-  const bool not_there = !was_connected && error.code() == Errc::kNotFound;
   if (was_connected) {
+    if (auto files = capturer_.CheckFiles(); !files) {
+      // What went wrong is but a symptom. What the next WAL continues is not what was captured.
+      error = std::move(files).error();
+      resume_is_bad_ = true;
+    }
     if (error.code() == Errc::kCorruption) resume_is_bad_ = true;
     capturer_.Disconnect();
     ++continuity_;
     // A capture that failed half-way is repeated from the committed end, or made good by a scan.
     if (open_ && !open_->committed()) DropOpen();
   }
+  const bool is_news = !error_ || *error_ != error;
+  // Looked for by name: only a connection that was never made has not found the database.
+  const bool not_there = !was_connected && error.code() == Errc::kNotFound;
   state_ = DatabaseState::kWaiting;
   if (is_news && not_there) {
     environment_.log.Info("waiting for the database", {{"path", options_.database.string()}});

@@ -276,6 +276,10 @@ Result<void> LiveDatabase::FinishRepair() {
   RUNNEL_TRY(const std::uint64_t differing, repair->Finish());
   std::lock_guard lock(mutex_);
   if (repair->scan().start().continuity != continuity_) return {};  // begins anew
+  if (auto files = capturer_.CheckFiles(); !files) {
+    NotifyMoved();  // somebody may have written past us while the scan ran
+    return files;
+  }
   // Behind the last page that the scan read.
   RUNNEL_TRY_VOID(capturer_.CatchUp(*open_));
   const bool nothing_captured = !open_->has_pages();

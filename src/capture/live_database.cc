@@ -224,7 +224,8 @@ Result<std::unique_ptr<DatabaseScan>> LiveDatabase::BeginScan() {
 
 bool LiveDatabase::IsCurrent(const DatabaseScan& scan) const {
   std::lock_guard lock(mutex_);
-  return state_ == DatabaseState::kCapturing && scan.start().continuity == continuity_;
+  return state_ == DatabaseState::kCapturing && scan.start().continuity == continuity_ &&
+         capturer_.CheckFiles();
 }
 
 DatabaseStatus LiveDatabase::status() const {

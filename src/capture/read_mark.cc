@@ -12,6 +12,13 @@ namespace {
 // be older than the restart.
 constexpr auto kWaitingCheckpointAfter = std::chrono::milliseconds(20);
 
+// An application that is about to open the WAL has the database open for an instant without it.
+constexpr int kMissingFileLooks = 4;
+constexpr auto kMissingFileLook = std::chrono::milliseconds(5);
+
+// A WAL or wal-index that was made while we opened it is opened once more, to know which one it is.
+constexpr int kOpenTries = 3;
+
 // Looks further apart than this do not show that the locks were held all the time in between.
 constexpr auto kUnbrokenSeries = std::chrono::milliseconds(10);
 
@@ -20,14 +27,66 @@ constexpr auto kUnbrokenSeries = std::chrono::milliseconds(10);
 ReadMark::ReadMark(sqlite::OpenRegistry& registry, fs::Path database, Clock& clock)
     : registry_(registry), database_(std::move(database)), clock_(clock) {}
 
-Result<std::unique_ptr<sqlite::Connection>> ReadMark::OpenConnection() {
-  return registry_.Open(database_);
+// The first of this process, and in a transaction. What its names stood for before and after it
+// opened its files is what it has open.
+Result<std::unique_ptr<sqlite::Connection>> ReadMark::OpenFirst() {
+  for (int i = 0; i < kOpenTries; ++i) {
+    RUNNEL_TRY(auto connection, registry_.Open(database_));
+    RUNNEL_TRY(const sqlite::WalFiles before, AwaitWalFiles(*connection));
+    RUNNEL_TRY_VOID(connection->Begin());
+    if (connection->wal_files() == before) return connection;
+  }
+  return Fail(Errc::kUnavailable, database_.native() + ": its WAL is replaced over and over");
+}
+
+// SQLite makes a WAL or a wal-index that is missing. But nobody has a database in WAL mode open
+// without both, unless they were deleted under him: then they are not missing to him, and he would
+// go on unseen.
+Result<sqlite::WalFiles> ReadMark::AwaitWalFiles(sqlite::Connection& connection) {
+  for (int look = 1;; ++look) {
+    RUNNEL_TRY(const sqlite::WalFiles files, connection.FindWalFiles());
+    if (files.wal != fs::FileIdentity{} && files.index != fs::FileIdentity{}) return files;
+    RUNNEL_TRY(const bool elsewhere, connection.IsOpenElsewhere());
+    if (!elsewhere) return files;
+    if (look == kMissingFileLooks) {
+      const fs::Path missing =
+          files.wal == fs::FileIdentity{} ? connection.wal_path() : connection.wal_index_path();
+      return Fail(Errc::kUnavailable,
+                  missing.native() +
+                      ": was deleted while applications have the database open; they have to be "
+                      "restarted, their commits are not seen until then");
+    }
+    clock_.Sleep(kMissingFileLook);
+  }
+}
+
+Result<std::unique_ptr<sqlite::Connection>> ReadMark::OpenBeside() {
+  RUNNEL_TRY_VOID(CheckFiles());  // or SQLite would make another
+  RUNNEL_TRY(auto connection, registry_.Open(database_));
+  // Lock calls need the wal-index mapped, which the first transaction does. Its slot is slot 0 or a
+  // mark at the newest commit: neither holds anything up for the instant that it lives.
+  RUNNEL_TRY_VOID(connection->Begin());
+  RUNNEL_TRY_VOID(connection->Rollback());
+  RUNNEL_TRY_VOID(CheckSameFiles(connection->wal_files()));
+  return connection;
+}
+
+Result<void> ReadMark::CheckFiles() const {
+  RUNNEL_TRY(const sqlite::WalFiles now, holder_->FindWalFiles());
+  return CheckSameFiles(now);
+}
+
+Result<void> ReadMark::CheckSameFiles(const sqlite::WalFiles& files) const {
+  const sqlite::WalFiles& ours = holder_->wal_files();
+  if (files == ours) return {};
+  const fs::Path path = files.wal != ours.wal ? holder_->wal_path() : holder_->wal_index_path();
+  return Fail(Errc::kUnavailable,
+              path.native() + ": was deleted or replaced while the database is open");
 }
 
 Result<void> ReadMark::Acquire() {
   RUNNEL_CHECK(!acquired());
-  RUNNEL_TRY(auto connection, OpenConnection());
-  RUNNEL_TRY_VOID(connection->Begin());
+  RUNNEL_TRY(auto connection, OpenFirst());
   RUNNEL_TRY(const sqlite::WalIndexBytes header, connection->HeldHeader());
   holder_ = std::move(connection);
   auto state = StateOf(header);
@@ -139,17 +198,24 @@ Result<bool> ReadMark::IsWaitingForUs(sqlite::Connection& connection) {
 Result<sqlite::Connection*> ReadMark::OpenOnDemand(
     std::unique_ptr<sqlite::Connection>& connection) {
   if (!connection) {
-    RUNNEL_TRY(auto opened, OpenConnection());
-    // Lock calls need the wal-index mapped, which the first transaction does. Its slot is slot 0
-    // or a mark at the newest commit: neither holds anything up for the instant that it lives.
-    RUNNEL_TRY_VOID(opened->Begin());
-    RUNNEL_TRY_VOID(opened->Rollback());
-    connection = std::move(opened);
+    RUNNEL_TRY(connection, OpenBeside());
   }
   return connection.get();
 }
 
 Result<sqlite::Connection*> ReadMark::Checkpointer() { return OpenOnDemand(checkpointer_); }
+
+Result<void> ReadMark::PrepareCheckpoint() {
+  RUNNEL_TRY(const sqlite::Connection* connection, Checkpointer());
+  (void)connection;
+  return {};
+}
+
+Result<sqlite::CheckpointResult> ReadMark::Checkpoint() {
+  RUNNEL_TRY(sqlite::Connection * connection, Checkpointer());
+  RUNNEL_TRY_VOID(CheckFiles());
+  return connection->Checkpoint(sqlite::CheckpointMode::kPassive);
+}
 
 Result<sqlite::Connection*> ReadMark::WriteLocker() { return OpenOnDemand(write_locker_); }
 

@@ -12,6 +12,11 @@
 //
 // Two connections take turns holding; a third one checkpoints. While the database rests, only the
 // holder is open.
+//
+// SQLite finds WAL and wal-index by name, each connection when it is opened. Where somebody deletes
+// one that is in use, connections of one database follow different files: then one reads, and
+// copies into the database, frames out of a file that does not hold them. So all connections here
+// have the same two files open, and a checkpoint runs only while the names stand for them.
 
 #pragma once
 
@@ -52,7 +57,10 @@ class ReadMark {
  public:
   ReadMark(sqlite::OpenRegistry& registry, fs::Path database, Clock& clock);
 
-  // Opens the database and takes the mark. Errors as of sqlite::Connection::Begin().
+  // Opens the database and takes the mark. Errors as of sqlite::Connection::Begin(); kUnavailable,
+  // naming the file, while applications have a WAL or wal-index open that was deleted: nothing is
+  // made in its place, and we are not in the way of the last of them, whose close sets things
+  // right.
   Result<void> Acquire();
 
   // Closes every connection: the WAL is the application's alone.
@@ -74,8 +82,16 @@ class ReadMark {
   // with what the new one sees; after a failure of it the old mark is still held.
   Result<MoveResult> Advance(const std::function<Result<void>(const WalState&)>& capture);
 
-  // The idle connection that may checkpoint, opened on demand.
-  Result<sqlite::Connection*> Checkpointer();
+  // kUnavailable, naming the file, if the WAL or the wal-index was deleted or replaced since
+  // Acquire(): applications that come now do not see our locks, nor we their commits.
+  Result<void> CheckFiles() const;
+
+  // A PASSIVE checkpoint on a connection of its own, after CheckFiles(). It copies frames up to the
+  // held mark at most.
+  Result<sqlite::CheckpointResult> Checkpoint();
+
+  // Opens now what Checkpoint() would open on demand.
+  Result<void> PrepareCheckpoint();
 
   // The idle connection that may carry SQLite's WRITE lock, opened on demand.
   Result<sqlite::Connection*> WriteLocker();
@@ -85,9 +101,14 @@ class ReadMark {
   bool rests() const { return !spare_ && !checkpointer_ && !write_locker_; }
 
   sqlite::Connection& holder() { return *holder_; }
+  const sqlite::Connection& holder() const { return *holder_; }
 
  private:
-  Result<std::unique_ptr<sqlite::Connection>> OpenConnection();
+  Result<std::unique_ptr<sqlite::Connection>> OpenFirst();
+  Result<sqlite::WalFiles> AwaitWalFiles(sqlite::Connection& connection);
+  Result<std::unique_ptr<sqlite::Connection>> OpenBeside();
+  Result<void> CheckSameFiles(const sqlite::WalFiles& files) const;
+  Result<sqlite::Connection*> Checkpointer();
   Result<sqlite::Connection*> OpenOnDemand(std::unique_ptr<sqlite::Connection>& connection);
   Result<bool> PassesFence(const wal::Salts& salts);
   Result<bool> IsWaitingForUs(sqlite::Connection& connection);

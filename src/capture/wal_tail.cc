@@ -87,6 +87,20 @@ Result<void> CaptureFrames(fs::File& wal, const WalPosition& from, const WalStat
   return {};
 }
 
+Result<bool> HoldsFrames(fs::File& wal, const WalState& held, FrameNo first) {
+  const WalPosition start{.salts = held.position.salts, .frame = FrameNo{0}, .checksum = {}};
+  RUNNEL_TRY(const bool generation, HoldsPosition(wal, held.page_size, start));
+  if (!generation) return false;
+  std::array<std::byte, wal::kFrameHeaderSize> bytes;
+  for (FrameNo frame_no = first; frame_no <= held.position.frame; frame_no = Next(frame_no)) {
+    RUNNEL_TRY(const std::size_t got,
+               wal.ReadAt(wal::FrameOffset(frame_no, held.page_size), bytes));
+    if (got != bytes.size()) return false;
+    if (wal::ParseFrameHeader(bytes).salts != held.position.salts) return false;
+  }
+  return true;
+}
+
 Result<bool> HoldsPosition(fs::File& wal, std::uint32_t page_size, const WalPosition& position) {
   auto header = ReadWalHeader(wal);
   if (!header) {

@@ -20,6 +20,10 @@ namespace runnel::capture {
 Result<void> CaptureFrames(fs::File& wal, const WalPosition& from, const WalState& to,
                            Segment& segment);
 
+// Whether the WAL is of the generation of `held` and so is each of its frames from `first` to the
+// end of `held`, as far as their salts say.
+Result<bool> HoldsFrames(fs::File& wal, const WalState& held, FrameNo first);
+
 // Whether the WAL still holds, as its frame number `position.frame`, the frame that ends at this
 // position, so that reading can go on behind it. For frame 0: whether its header is that one.
 Result<bool> HoldsPosition(fs::File& wal, std::uint32_t page_size, const WalPosition& position);

@@ -29,12 +29,6 @@ int ToSqlite(CheckpointMode mode) {
   std::unreachable();
 }
 
-fs::Path WalIndexPath(const fs::Path& wal_path) {
-  std::string path = wal_path.native();
-  path.replace(path.size() - 4, 4, "-shm");
-  return path;
-}
-
 int LastErrno(sqlite3_file* file) {
   int value = 0;
   file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &value);
@@ -119,19 +113,27 @@ Result<void> Connection::BeginAnyMode() {
   auto touched = Step(touch_, "PRAGMA main.schema_version", "begin read transaction");
   if (!touched) return EndAfterFailedBegin(std::move(touched).error());
   in_transaction_ = true;
-  if (HasWal() && wal_index_identity_ == fs::FileIdentity{}) {
-    auto info = registry_.file_system_.Stat(WalIndexPath(wal_path_));
-    if (!info) {
+  if (HasWal() && wal_files_ == WalFiles{}) {
+    if (auto noted = NoteWalFiles(); !noted) {
       RUNNEL_TRY_VOID(Rollback());
-      return Fail(std::move(info).error().Context("wal-index"));
+      return noted;
     }
-    wal_index_identity_ = info->identity;
   }
   return {};
 }
 
+Result<void> Connection::NoteWalFiles() {
+  RUNNEL_TRY(const WalFiles files, FindWalFiles());
+  if (files.wal == fs::FileIdentity{} || files.index == fs::FileIdentity{}) {
+    const fs::Path gone = files.wal == fs::FileIdentity{} ? wal_path_ : wal_index_path();
+    return Fail(Errc::kUnavailable, gone.native() + ": deleted while it was opened");
+  }
+  wal_files_ = files;
+  return {};
+}
+
 Result<void> Connection::Begin(ReadSlot slot) {
-  if (slot == ReadSlot::kAny || wal_index_identity_ == fs::FileIdentity{}) {
+  if (slot == ReadSlot::kAny || wal_files_ == WalFiles{}) {
     RUNNEL_TRY_VOID(BeginAnyMode());
     if (!HasWal()) {
       RUNNEL_TRY_VOID(Rollback());
@@ -180,7 +182,7 @@ Result<WalIndexBytes> Connection::HeldHeader() {
 
 Result<CheckpointResult> Connection::Checkpoint(CheckpointMode mode) {
   RUNNEL_CHECK(!in_transaction_);
-  if (wal_index_identity_ == fs::FileIdentity{}) {  // SQLite would run a statement with the schema
+  if (wal_files_ == WalFiles{}) {  // SQLite would run a statement with the schema
     RUNNEL_TRY_VOID(Begin());
     RUNNEL_TRY_VOID(Rollback());
   }
@@ -275,12 +277,36 @@ Result<bool> Connection::HasMoved() {
   return moved != 0;
 }
 
-Result<bool> Connection::WalIndexHasMoved() {
-  if (wal_index_identity_ == fs::FileIdentity{}) return false;
-  auto info = registry_.file_system_.Stat(WalIndexPath(wal_path_));
-  if (info) return info->identity != wal_index_identity_;
-  if (info.error().code() == Errc::kNotFound) return true;
-  return Fail(std::move(info).error());
+fs::Path Connection::wal_index_path() const {
+  std::string path = wal_path_.native();
+  path.replace(path.size() - 4, 4, "-shm");
+  return path;
+}
+
+Result<WalFiles> Connection::FindWalFiles() const {
+  const auto find = [this](const fs::Path& path) -> Result<fs::FileIdentity> {
+    auto info = registry_.file_system_.Stat(path);
+    if (info) return info->identity;
+    if (info.error().code() == Errc::kNotFound) return fs::FileIdentity{};
+    return Fail(std::move(info).error());
+  };
+  WalFiles files;
+  RUNNEL_TRY(files.wal, find(wal_path_));
+  RUNNEL_TRY(files.index, find(wal_index_path()));
+  return files;
+}
+
+Result<bool> Connection::IsOpenElsewhere() {
+  RUNNEL_CHECK(!in_transaction_ && wal_files_ == WalFiles{});
+  int rc = file_->pMethods->xLock(file_, SQLITE_LOCK_SHARED);
+  if (rc == SQLITE_OK) {
+    rc = file_->pMethods->xLock(file_, SQLITE_LOCK_EXCLUSIVE);
+    const int unlocked = file_->pMethods->xUnlock(file_, SQLITE_LOCK_NONE);
+    if (unlocked != SQLITE_OK) return Fail(MakeError(unlocked, 0, path_.native(), "unlock"));
+    if ((rc & 0xff) == SQLITE_BUSY) return true;
+  }
+  if (rc != SQLITE_OK) return Fail(MakeError(rc, LastErrno(file_), path_.native(), "lock"));
+  return false;
 }
 
 void Connection::ReleaseMemory() {
@@ -292,7 +318,7 @@ void Connection::ReleaseMemory() {
 }
 
 sqlite3_file* Connection::wal_index_file() {
-  RUNNEL_CHECK(wal_index_identity_ != fs::FileIdentity{});
+  RUNNEL_CHECK(wal_files_ != WalFiles{});
   return file_;
 }
 

@@ -58,6 +58,13 @@ struct CheckpointResult {
   std::uint32_t backfilled = 0;  // of these, already in the database file (nBackfill)
 };
 
+// The WAL and the wal-index of a database, which SQLite finds by name.
+struct WalFiles {
+  fs::FileIdentity wal;  // zero where there is no such file
+  fs::FileIdentity index;
+  friend bool operator==(const WalFiles&, const WalFiles&) = default;
+};
+
 // Not thread-safe: one thread, or one strand, at a time.
 class Connection {
  public:
@@ -69,6 +76,7 @@ class Connection {
   // (beside the real file, if `path()` is a symbolic link). The WAL need not exist.
   const fs::Path& path() const { return path_; }
   const fs::Path& wal_path() const { return wal_path_; }
+  fs::Path wal_index_path() const;
 
   // Of the file that is open, which is no longer at path() once HasMoved().
   fs::FileIdentity identity() const { return identity_; }
@@ -111,9 +119,19 @@ class Connection {
   // The file at path() is not the one that is open: deleted, or replaced by rename.
   Result<bool> HasMoved();
 
-  // As HasMoved(), for the wal-index: somebody deleted or replaced the -shm, and new connections
-  // of applications will not see our locks. False before the first Begin().
-  Result<bool> WalIndexHasMoved();
+  // What the names of WAL and wal-index stood for right after the first Begin(), zero before. It is
+  // what this connection has open if FindWalFiles() gave the same before that Begin(), or if
+  // another connection already had these files open then (which keeps their numbers theirs).
+  const WalFiles& wal_files() const { return wal_files_; }
+
+  // What the names stand for now.
+  Result<WalFiles> FindWalFiles() const;
+
+  // Whether somebody else has the database open, who is not between two transactions of another
+  // journal mode. Asks for the lock that excludes everybody, and gives it back: for an instant a
+  // newcomer sees SQLITE_BUSY. Before the first Begin(), and with no other connection of this
+  // process in a transaction. kBusy if somebody has that lock.
+  Result<bool> IsOpenElsewhere();
 
   // Finalizes statements and empties caches, for a connection that rests. An open transaction
   // stays. The next call pays for them again.
@@ -129,6 +147,7 @@ class Connection {
 
   Result<void> Configure();
   Result<void> BeginAnyMode();
+  Result<void> NoteWalFiles();
   Result<void> Step(sqlite3_stmt*& statement, const char* sql, const char* what);
   Result<void> EndAfterFailedBegin(Error error);
   bool HasWal();
@@ -140,7 +159,7 @@ class Connection {
   sqlite3_file* file_ = nullptr;  // owned by db_
   fs::Path wal_path_;
   fs::FileIdentity identity_;
-  fs::FileIdentity wal_index_identity_;  // zero before the first Begin()
+  WalFiles wal_files_;  // zero before the first Begin()
   bool in_transaction_ = false;
   sqlite3_stmt* begin_ = nullptr;
   sqlite3_stmt* touch_ = nullptr;  // reads page 1, and so takes the read slot

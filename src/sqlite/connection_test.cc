@@ -226,13 +226,35 @@ TEST_F(ConnectionTest, ReadsTheFileAndSaysHowMuchWasReal) {
 
 TEST_F(ConnectionTest, NoticesThatItsFilesAreGone) {
   const auto connection = OpenReady();
+  const WalFiles ours = connection->wal_files();
   EXPECT_FALSE(*connection->HasMoved());
-  EXPECT_FALSE(*connection->WalIndexHasMoved());
+  EXPECT_EQ(*connection->FindWalFiles(), ours);
   std::filesystem::remove(path_.native() + "-shm");
-  EXPECT_TRUE(*connection->WalIndexHasMoved());
+  EXPECT_EQ(*connection->FindWalFiles(), (WalFiles{.wal = ours.wal, .index = {}}));
+  std::filesystem::remove(path_.native() + "-wal");
+  EXPECT_EQ(*connection->FindWalFiles(), WalFiles{});
+  {
+    std::ofstream another(path_.native() + "-wal");
+  }
+  EXPECT_NE(connection->FindWalFiles()->wal, fs::FileIdentity{});
+  EXPECT_NE(connection->FindWalFiles()->wal, ours.wal);
+  EXPECT_EQ(connection->wal_files(), ours);
   EXPECT_FALSE(*connection->HasMoved());
   std::filesystem::remove(path_);
   EXPECT_TRUE(*connection->HasMoved());
+}
+
+TEST_F(ConnectionTest, KnowsWhetherSomebodyElseHasTheDatabaseOpen) {
+  {
+    const auto alone = Open();
+    EXPECT_FALSE(*alone->IsOpenElsewhere());
+  }
+  App app(path_);
+  const auto connection = Open();
+  EXPECT_FALSE(*connection->IsOpenElsewhere()) << "it has read nothing yet";
+  EXPECT_EQ(app.Get("SELECT count(*) FROM t"), "1");
+  EXPECT_TRUE(*connection->IsOpenElsewhere());
+  app.Run("INSERT INTO t VALUES(2)");  // no lock of ours is left
 }
 
 TEST_F(ConnectionTest, AnApplicationInExclusiveModeIsBusy) {
