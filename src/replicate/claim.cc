@@ -85,6 +85,16 @@ std::uint64_t Claim::epoch() const {
   return epoch_;
 }
 
+bool Claim::was_anothers() const {
+  const std::lock_guard lock(mutex_);
+  return was_anothers_;
+}
+
+void Claim::Doubt() {
+  const std::lock_guard lock(mutex_);
+  checked_at_.reset();
+}
+
 // The etag is read first: if the claim changes before its content is read, the etag is of the old
 // content, and a write that depends on it fails.
 Result<std::optional<Claim::Stored>> Claim::Read() {
@@ -132,6 +142,7 @@ Result<void> Claim::TakeOver(const std::optional<Stored>& current) {
   const std::lock_guard lock(mutex_);
   epoch_ = ours.epoch;
   checked_at_ = asked_at;
+  if (current && current->record.writer != writer_) was_anothers_ = true;
   return {};
 }
 
@@ -173,7 +184,7 @@ Result<void> Claim::Check() {
 Result<void> Claim::CheckIfOlder(std::chrono::nanoseconds max_age) {
   {
     const std::lock_guard lock(mutex_);
-    if (epoch_ != 0 && clock_.MonotonicNow() - checked_at_ < max_age) return {};
+    if (checked_at_ && clock_.MonotonicNow() - *checked_at_ < max_age) return {};
   }
   return Check();
 }

@@ -64,8 +64,13 @@ class Claim {
   // Check(), unless one succeeded within `max_age`.
   Result<void> CheckIfOlder(std::chrono::nanoseconds max_age);
 
+  // The next CheckIfOlder() reads it.
+  void Doubt();
+
   // 0: not taken.
   std::uint64_t epoch() const;
+  // It was another daemon's when we took it.
+  bool was_anothers() const;
 
  private:
   struct Stored {
@@ -88,7 +93,8 @@ class Claim {
 
   mutable std::mutex mutex_;  // not held during requests
   std::uint64_t epoch_ = 0;
-  MonotonicTime checked_at_{};
+  bool was_anothers_ = false;
+  std::optional<MonotonicTime> checked_at_;
 };
 
 }  // namespace runnel::replicate

@@ -46,6 +46,10 @@ Destination::Destination(DestinationSettings settings, store::ObjectStore& targe
              environment.random) {}
 
 Result<void> Destination::Connect(const capture::Staging& staging) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!writing_.empty()) return Fail(Errc::kBusy, "an object is being written or deleted");
+  }
   RUNNEL_TRY_VOID(NoteClaim(claim_.epoch() == 0 ? claim_.Take() : claim_.Renew()));
   RUNNEL_TRY(Manifest manifest, Manifest::List(store_, layout_));
   const Txid newest = manifest.newest();
@@ -76,6 +80,7 @@ Result<void> Destination::Connect(const capture::Staging& staging) {
   if (state_ == DestinationState::kFenced) return Fail(*error_);  // found out by another job
   manifest_ = std::move(manifest);
   position_ = newest;
+  listed_newest_ = newest;
   link_ = link;
   durable_ = link.is_staged && !need ? newest : Txid{0};
   staging_valid_from_ = link.is_staged ? Txid{1} : Next(newest);
@@ -96,18 +101,21 @@ bool Destination::Continues(const ltx::Header& cut) const {
   return link_.is_staged;
 }
 
-store::PutOptions Destination::OptionsFor(WallTime timestamp) const {
+store::PutOptions Destination::OptionsFor(const store::ObjectKey& key, WallTime timestamp) const {
   store::PutOptions options;
   options.timestamp = timestamp;
-  if (store_.capabilities().conditional_writes) {
-    options.condition = store::PutCondition::IfAbsent();
-  }
+  if (!store_.capabilities().conditional_writes) return options;
+  const std::lock_guard lock(mutex_);
+  const auto replaced = replaceable_.find(key);
+  options.condition = replaced == replaceable_.end()
+                          ? store::PutCondition::IfAbsent()
+                          : store::PutCondition::IfMatch(replaced->second);
   return options;
 }
 
 Result<void> Destination::WriteCut(const store::ObjectKey& key, WallTime timestamp, fs::File& file,
                                    std::uint64_t size_bytes) {
-  RUNNEL_TRY(auto writer, store_.StartPut(key, OptionsFor(timestamp)));
+  RUNNEL_TRY(auto writer, store_.StartPut(key, OptionsFor(key, timestamp)));
   fs::FileSource source(file, 0, size_bytes);
   RUNNEL_TRY_VOID(CopyAll(source, *writer));
   RUNNEL_TRY_VOID(writer->Commit());
@@ -157,94 +165,6 @@ void Destination::CutStored(Txid txid, std::uint64_t size_bytes, const ltx::Head
   counters_.bytes_uploaded += size_bytes;
 }
 
-Result<ltx::Header> Destination::PutMerged(Level level, const store::TxidRange& range,
-                                           WallTime timestamp, std::span<ByteSource* const> inputs,
-                                           std::optional<DatabaseChecksum> snapshot_checksum,
-                                           const std::atomic<bool>& stop) {
-  const store::ObjectKey key = layout_.LtxKey(level, range);
-  RUNNEL_TRY_VOID(DropDoubtful(level, range));
-  RUNNEL_TRY(auto writer, store_.StartPut(key, OptionsFor(timestamp)));
-  StoppableSink sink(*writer, stop);
-  // Missing, it would look like a missing input.
-  RUNNEL_TRY_VOID(environment_.fs.CreateDirectories(local_.spool_folder, local_.ownership));
-  const fs::Path spill =
-      fs::UniqueTemporaryPath(local_.spool_folder / "index", environment_.random);
-  RUNNEL_TRY(const ltx::MergeResult merged,
-             ltx::Merge(inputs, sink,
-                        {.encoder = {.encoding = local_.encoding},
-                         .index_spool = capture::MakeSpillingIndexSpool(environment_.fs, spill,
-                                                                        local_.ownership),
-                         .snapshot_checksum = snapshot_checksum}));
-  if (merged.header.min_txid != range.min || merged.header.max_txid != range.max) {
-    return Fail(Errc::kCorruption, key.text() + ": the inputs hold other txids than their names");
-  }
-  auto committed = writer->Commit();
-  if (!committed && committed.error().code() == Errc::kAlreadyExists) {
-    RUNNEL_TRY_VOID(AcceptOrDropExisting(key, merged));
-  } else if (!committed) {
-    const std::lock_guard lock(mutex_);
-    doubtful_.push_back({level, {range, merged.size_bytes, merged.header.timestamp}});
-    return Fail(std::move(committed).error().Context(key.text()));
-  }
-  FileStored(level, {range, merged.size_bytes, merged.header.timestamp}, merged.header);
-  return merged.header;
-}
-
-// The next try is often of a longer range: what the last one may have left would stay for good,
-// known to nobody.
-Result<void> Destination::DropDoubtful(Level level, const store::TxidRange& wanted) {
-  std::vector<store::ObjectKey> keys;
-  {
-    const std::lock_guard lock(mutex_);
-    for (const LeveledFile& file : doubtful_) {
-      const bool is_wanted = file.file.range == wanted || manifest_.Find(level, file.file.range);
-      if (file.level == level && !is_wanted) keys.push_back(layout_.LtxKey(level, file.file.range));
-    }
-  }
-  if (!keys.empty()) RUNNEL_TRY_VOID(store_.Delete(keys));
-  const std::lock_guard lock(mutex_);
-  std::erase_if(doubtful_, [&](const LeveledFile& file) {
-    return file.level == level && file.file.range != wanted;
-  });
-  return {};
-}
-
-// The same merge of the same files gives the same bytes: an object with our file checksum is our
-// own earlier try. Another one is of no use to anybody: what it should hold is in the inputs.
-Result<void> Destination::AcceptOrDropExisting(const store::ObjectKey& key,
-                                               const ltx::MergeResult& ours) {
-  RUNNEL_TRY(const bool same, HoldsMerge(store_, key, ours));
-  if (same) return {};
-  RUNNEL_TRY_VOID(NoteClaim(claim_.Check()));
-  RUNNEL_TRY_VOID(store_.Delete(std::span(&key, 1)));
-  return Fail(Errc::kUnavailable, key.text() + " was there with another content; it was deleted");
-}
-
-void Destination::FileStored(Level level, const ReplicaFile& file, const ltx::Header& header) {
-  const std::lock_guard lock(mutex_);
-  manifest_.Add(level, file);
-  std::erase_if(doubtful_, [&](const LeveledFile& doubtful) {
-    return doubtful.level == level && doubtful.file.range == file.range;
-  });
-  if (proof_ == ProofMode::kOn) unproven_.push_back({level, file});
-  counters_.bytes_uploaded += file.size_bytes;
-  if (level != kLevelSnapshot) {
-    ++counters_.files_compacted;
-    return;
-  }
-  ++counters_.snapshots;
-  snapshot_made_at_ = environment_.clock.Now();
-  if (!snapshot_need_ || file.range.max <= snapshot_need_->beyond) return;
-  if (snapshot_need_->urgency == SnapshotUrgency::kBlocksUploads) {
-    position_ = std::max(position_, file.range.max);
-    durable_ = file.range.max;
-    link_ = {.is_staged = true, .is_foreign = false, .after = AfterOf(header)};
-    staging_valid_from_ = Next(file.range.max);
-    if (state_ == DestinationState::kNeedsSnapshot) state_ = DestinationState::kReplicating;
-  }
-  snapshot_need_.reset();
-}
-
 Result<void> Destination::Retire(std::span<const LeveledFile> files) {
   const std::lock_guard lock(mutex_);
   Manifest kept = manifest_;
@@ -261,6 +181,8 @@ Result<void> Destination::DeleteFiles(std::span<const LeveledFile> files) {
   std::vector<store::ObjectKey> keys;
   keys.reserve(files.size());
   for (const LeveledFile& file : files) keys.push_back(layout_.LtxKey(file.level, file.file.range));
+  RUNNEL_TRY(const Writing writing, BeginWriting(files.front()));
+  RUNNEL_TRY_VOID(NoteClaim(claim_.Check()));
   RUNNEL_TRY_VOID(store_.Delete(keys));
   const std::lock_guard lock(mutex_);
   counters_.objects_deleted += keys.size();

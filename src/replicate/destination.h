@@ -12,15 +12,22 @@
 //   (2) Uploads are in the order of txids, one after the other: no gap is ever visible in L0,
 //       except behind a snapshot that holds all that lies before it.
 //   (3) Nothing is listed after Connect(): the manifest is kept by what is written here.
+//   (4) A merged object is created after the claim was seen to be ours, and is nothing new: all of
+//       it is in the replica already, but for a snapshot that takes the place of cuts. What a
+//       daemon can add after it lost the claim does therefore no harm, or is swept
+//       (docs/decisions/0007).
 
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <list>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/byte_stream.h"
@@ -90,7 +97,8 @@ class Destination {
   Claim& claim() { return claim_; }
 
   // Takes the claim, lists what is there, and finds out whether `staging` continues it. Once the
-  // claim was ours it is not taken from another daemon: kFenced.
+  // claim was ours it is not taken from another daemon: kFenced. kBusy while a merged object is
+  // written, which the listing could miss.
   Result<void> Connect(const capture::Staging& staging);
 
   // The next cut follows what is there.
@@ -101,15 +109,20 @@ class Destination {
   Result<void> UploadCut(Txid txid, const capture::Staging& staging);
 
   // Merges `inputs` into the object of `range` at `level` (1..9). `timestamp` is the last input's.
+  // kUnavailable while the destination is to connect again.
   Result<ltx::Header> PutMerged(Level level, const store::TxidRange& range, WallTime timestamp,
                                 std::span<ByteSource* const> inputs,
                                 std::optional<DatabaseChecksum> snapshot_checksum,
                                 const std::atomic<bool>& stop);
 
+  // Looks what became of files whose writing failed without saying whether they are there. To be
+  // called before it is decided what to merge into `level`.
+  Result<void> SettleDoubtful(Level level);
+
   // Takes files out of the manifest, before they are deleted. kInternal, and nothing happens, if
   // that would make the newest state unrestorable.
   Result<void> Retire(std::span<const LeveledFile> files);
-  // Deletes objects that were retired.
+  // Deletes objects that were retired, after a look at the claim.
   Result<void> DeleteFiles(std::span<const LeveledFile> files);
 
   // Before a write that is no fence itself: the claim is still ours, as far as can be known.
@@ -132,6 +145,8 @@ class Destination {
   DestinationState state() const;
   Txid position() const;
   Txid durable() const;
+  // No write of ours explains an object of this name, and it ends after all that was listed.
+  bool IsStray(Level level, const store::TxidRange& range) const;
   // The first L0 object of this epoch, which is to stay; nothing if there is none yet.
   std::optional<Txid> epoch_first() const;
   // Staged cuts from here on are, byte for byte, what the replica has under their txids.
@@ -155,15 +170,37 @@ class Destination {
 
  private:
   Result<void> SettleCollision(Txid txid);
-  Result<void> AcceptOrDropExisting(const store::ObjectKey& key, const ltx::MergeResult& ours);
+  // A write under way: the manifest is to be changed by it.
+  class Writing {
+   public:
+    Writing(Destination& owner, std::list<LeveledFile>::iterator at) : owner_(&owner), at_(at) {}
+    Writing(Writing&& other) noexcept
+        : owner_(std::exchange(other.owner_, nullptr)), at_(other.at_) {}
+    Writing& operator=(Writing&&) = delete;
+    ~Writing();
+
+   private:
+    Destination* owner_;
+    std::list<LeveledFile>::iterator at_;
+  };
+  // A merged file whose writing failed without saying whether it is there.
+  struct Doubtful {
+    Level level{};
+    ltx::MergeResult merged;
+    store::TxidRange range() const { return {merged.header.min_txid, merged.header.max_txid}; }
+  };
+
+  Result<Writing> BeginWriting(const LeveledFile& file);
+  Result<void> CommitMerged(Level level, store::ObjectWriter& writer, const store::ObjectKey& key,
+                            const ltx::MergeResult& merged);
+  Result<void> AcceptOrReplace(const store::ObjectKey& key, const ltx::MergeResult& ours);
   Result<void> WriteCut(const store::ObjectKey& key, WallTime timestamp, fs::File& file,
                         std::uint64_t size_bytes);
   Result<void> NoteClaim(Result<void> checked);
   void Fence(const Error& error);
   void CutStored(Txid txid, std::uint64_t size_bytes, const ltx::Header& header);
-  Result<void> DropDoubtful(Level level, const store::TxidRange& wanted);
   void FileStored(Level level, const ReplicaFile& file, const ltx::Header& header);
-  store::PutOptions OptionsFor(WallTime timestamp) const;
+  store::PutOptions OptionsFor(const store::ObjectKey& key, WallTime timestamp) const;
 
   const DestinationSettings settings_;
   const ProofMode proof_;  // decided by the store where the settings leave it to it
@@ -183,8 +220,11 @@ class Destination {
   Txid staging_valid_from_{1};
   std::optional<SnapshotNeed> snapshot_need_;
   WallTime snapshot_made_at_{};
-  // Merged files whose writing failed without saying whether they are there.
-  std::vector<LeveledFile> doubtful_;
+  Txid listed_newest_{};  // when we connected
+  std::list<LeveledFile> writing_;
+  std::vector<Doubtful> doubtful_;
+  // Objects that are in the way of ours under their name, and of no use.
+  std::map<store::ObjectKey, store::Etag> replaceable_;
   std::vector<LeveledFile> unproven_;
   Txid proven_{};
   std::optional<Error> error_;

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include "replicate/merge_inputs.h"
+#include "testing/pausing_store.h"
 #include "testing/replica_world.h"
 
 namespace runnel::replicate {
@@ -24,17 +26,41 @@ class DestinationTest : public testing::ReplicateTest {
     ASSERT_OK(destination.Connect(machine.database.staging()));
   }
 
+  // Merges cuts 1 to `last` into level 1.
+  Result<void> Merge(Txid last) { return Merge(last, destination); }
+  Result<void> Merge(Txid last, Destination& into) {
+    std::vector<LeveledFile> files;
+    for (Txid txid{1}; txid <= last; txid = Next(txid)) {
+      files.push_back(into.WithManifest([&](const Manifest& manifest) {
+        return LeveledFile{kLevelCut, *manifest.Find(kLevelCut, {.min = txid, .max = txid})};
+      }));
+    }
+    RUNNEL_TRY(const MergeInputs inputs,
+               MergeInputs::Open(into, files, machine.database.staging()));
+    RUNNEL_TRY_VOID(into.PutMerged(Level{1}, {.min = Txid{1}, .max = last},
+                                   files.back().file.timestamp, inputs.sources(), std::nullopt,
+                                   stop));
+    return {};
+  }
+  bool HasMerged(Txid last) {
+    return destination.WithManifest([&](const Manifest& manifest) {
+      return manifest.Find(Level{1}, {.min = Txid{1}, .max = last}).has_value();
+    });
+  }
+
+  std::atomic<bool> stop{false};
   Machine machine{clock, fs, random, "host"};
+  const Environment environment{.fs = fs,
+                                .clock = clock,
+                                .random = random,
+                                .log = machine.log,
+                                .scheduler = machine.scheduler};
   Destination destination{{},
                           store,
                           layout,
                           {.host = "host", .boot_id = "b", .database = "d"},
                           LocalFiles{.spool_folder = "/spool", .ownership = {}},
-                          Environment{.fs = fs,
-                                      .clock = clock,
-                                      .random = random,
-                                      .log = machine.log,
-                                      .scheduler = machine.scheduler}};
+                          environment};
 };
 
 TEST_F(DestinationTest, ASnapshotHasToEndBeyondEveryDamage) {
@@ -56,6 +82,50 @@ TEST_F(DestinationTest, StartingOverDoesNotForgetWhatIsDamaged) {
   ASSERT_TRUE(destination.snapshot_need());
   EXPECT_EQ(destination.snapshot_need()->reason, "damaged");
   EXPECT_EQ(destination.state(), DestinationState::kReplicating);
+}
+
+TEST_F(DestinationTest, AMergeWhoseReplyWasLostIsFoundNotDeleted) {
+  store.CountOnly(runnel::testing::StoreCall::kCommit);
+  store.At(1, {.kind = runnel::testing::StoreFault::Kind::kLoseReply});
+  EXPECT_FAILS(Errc::kUnavailable, Merge(Txid{2}));
+  store.Heal();
+  store.CountOnly(runnel::testing::StoreCall::kDelete);
+  ASSERT_OK(destination.SettleDoubtful(Level{1}));
+  EXPECT_TRUE(HasMerged(Txid{2}));
+  EXPECT_EQ(store.call_count(), 0U);
+}
+
+TEST_F(DestinationTest, AMergeThatDidNotArriveIsForgotten) {
+  store.CountOnly(runnel::testing::StoreCall::kCommit);
+  store.At(1, {});
+  EXPECT_FAILS(Errc::kUnavailable, Merge(Txid{2}));
+  ASSERT_OK(destination.SettleDoubtful(Level{1}));
+  EXPECT_FALSE(HasMerged(Txid{2}));
+  EXPECT_OK(Merge(Txid{3}));
+}
+
+TEST_F(DestinationTest, ADamagedObjectUnderTheNameIsReplacedAndNeverMissing) {
+  const store::ObjectKey key = layout.LtxKey(Level{1}, {.min = Txid{1}, .max = Txid{2}});
+  ASSERT_OK(store::PutObject(memory, key, AsBytes("damaged"), {}));
+  store.Heal();
+  store.CountOnly(runnel::testing::StoreCall::kDelete);
+  EXPECT_FAILS(Errc::kUnavailable, Merge(Txid{2}));
+  EXPECT_EQ(AsText(store::ReadObject(memory, key, 1 << 20).value()), "damaged");
+  EXPECT_OK(Merge(Txid{2}));
+  EXPECT_GT(store::ReadObject(memory, key, 1 << 20).value().size(), 100U);
+  EXPECT_EQ(store.call_count(), 0U);
+}
+
+// By another job, on another thread.
+TEST_F(DestinationTest, NothingIsListedWhileAnObjectIsOnItsWay) {
+  runnel::testing::PausingStore paused(store);
+  Destination pausing({}, paused, layout, {.host = "host", .boot_id = "b", .database = "d"},
+                      LocalFiles{.spool_folder = "/spool", .ownership = {}}, environment);
+  ASSERT_OK(pausing.Connect(machine.database.staging()));
+  paused.At(paused.call_count() + 2,
+            [&] { EXPECT_FAILS(Errc::kBusy, pausing.Connect(machine.database.staging())); });
+  EXPECT_OK(Merge(Txid{2}, pausing));
+  EXPECT_OK(pausing.Connect(machine.database.staging()));
 }
 
 // Nothing leads to its newest object.

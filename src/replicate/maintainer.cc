@@ -33,7 +33,8 @@ Maintainer::Maintainer(Destination& destination, CutSource& source, DestinationE
       errors_(environment.log, environment.clock),
       backoff_(std::chrono::seconds(1)),
       clock_guard_(std::min<std::chrono::nanoseconds>(destination.settings().snapshot_retention,
-                                                      std::chrono::hours(24))) {}
+                                                      std::chrono::hours(24))),
+      strays_(destination, environment) {}
 
 std::optional<MonotonicTime> Maintainer::Run() {
   const MonotonicTime now = environment_.clock.MonotonicNow();
@@ -68,11 +69,13 @@ Maintainer::WakeTime Maintainer::At(WallTime due, WallTime wall, MonotonicTime n
 }
 
 Result<Maintainer::WakeTime> Maintainer::Step(MonotonicTime now) {
+  // Listed again since, they are in the manifest as far as they are there.
+  if (retired_in_ != destination_.claim().epoch()) retired_.clear();
   if (!retired_.empty()) {
     RUNNEL_TRY_VOID(DeleteRetired());
     return now;
   }
-  WakeTime next;
+  RUNNEL_TRY(WakeTime next, strays_.Run(now));
   if (const auto level = DueLevel(environment_.clock.Now(), next)) {
     RUNNEL_TRY_VOID(Compact(*level));
     return now;
@@ -98,6 +101,7 @@ std::optional<Level> Maintainer::DueLevel(WallTime wall, WakeTime& next) const {
 
 Result<void> Maintainer::Compact(Level level) {
   const Level below{static_cast<std::uint8_t>(ToInt(level) - 1)};
+  RUNNEL_TRY_VOID(destination_.SettleDoubtful(level));
   const auto run = destination_.WithManifest([&](const Manifest& manifest) {
     return NextCompaction(manifest, level, floor_[static_cast<std::size_t>(ToInt(level))]);
   });
@@ -174,12 +178,12 @@ Result<bool> Maintainer::Retain(WakeTime& next) {
   RUNNEL_TRY_VOID(destination_.EnsureClaimed());
   RUNNEL_TRY_VOID(destination_.Retire(plan.deletions));
   retired_ = plan.deletions;
+  retired_in_ = destination_.claim().epoch();
   return true;
 }
 
 Result<void> Maintainer::DeleteRetired() {
   const std::size_t count = std::min(retired_.size(), kDeletionsPerBatch);
-  RUNNEL_TRY_VOID(destination_.EnsureClaimed());
   RUNNEL_TRY_VOID(destination_.DeleteFiles(std::span(retired_).first(count)));
   retired_.erase(retired_.begin(), retired_.begin() + static_cast<std::ptrdiff_t>(count));
   return {};

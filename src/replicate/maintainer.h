@@ -13,6 +13,7 @@
 #include "replicate/events.h"
 #include "replicate/schedule.h"
 #include "replicate/settings.h"
+#include "replicate/stray_watch.h"
 #include "runtime/rate_limited_log.h"
 #include "runtime/scheduler.h"
 
@@ -59,10 +60,12 @@ class Maintainer final : public runtime::Job {
 
   Backoff backoff_;
   ClockGuard clock_guard_;
+  StrayWatch strays_;
   std::uint64_t compared_epoch_ = 0;
   // Files that begin at or before this cannot be merged; a snapshot bridges them.
   std::array<Txid, kLevelCount> floor_{};
   std::vector<LeveledFile> retired_;  // out of the manifest, perhaps still in the store
+  std::uint64_t retired_in_ = 0;      // the epoch in which they were
 };
 
 }  // namespace runnel::replicate

@@ -147,6 +147,13 @@ Result<void> Snapshotter::BeginChosen() {
   return {};
 }
 
+// What a snapshot shows is uploaded first, so that all of it is known to whoever takes the replica
+// over; unless it takes the place of cuts that are gone.
+bool Snapshotter::MayStore(const Target& target) const {
+  return !maker_ || target.destination->state() != DestinationState::kReplicating ||
+         target.destination->position() >= maker_->txid();
+}
+
 Result<Snapshotter::WakeTime> Snapshotter::StoreNext(MonotonicTime now) {
   if (chosen_.empty()) {
     // Not before: a scan that began well is none that ended.
@@ -154,10 +161,18 @@ Result<Snapshotter::WakeTime> Snapshotter::StoreNext(MonotonicTime now) {
     Reset();
     return now;
   }
-  Target& target = *chosen_.back();
-  chosen_.pop_back();
+  const auto ready =
+      std::ranges::find_if(chosen_, [&](const Target* target) { return MayStore(*target); });
+  if (ready == chosen_.end()) {
+    // The scan keeps the cuts since, which are not to fill the disk for one that does not answer.
+    if (source_.staging().total_bytes() <= local_.max_staging_bytes) return std::nullopt;
+    return Fail(Errc::kUnavailable, "the cuts of a snapshot are not uploaded yet");
+  }
+  Target& target = **ready;
+  chosen_.erase(ready);
   Destination& destination = *target.destination;
   auto stored = destination.EnsureClaimed();
+  if (stored) stored = destination.SettleDoubtful(kLevelSnapshot);
   if (stored) {
     stored = maker_ ? maker_->Store(destination, stop_) : SnapshotFromStore(destination);
   }

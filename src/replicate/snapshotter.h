@@ -45,6 +45,7 @@ class Snapshotter final : public runtime::Job {
   bool IsDue(Target& target, MonotonicTime now, WakeTime& next) const;
   std::optional<Txid> FindFullCopy(const Destination& destination) const;
   Result<void> BeginChosen();
+  bool MayStore(const Target& target) const;
   Result<WakeTime> StoreNext(MonotonicTime now);
   Result<void> SnapshotFromStore(Destination& destination);
   void TargetFailed(Target& target, const Error& error);

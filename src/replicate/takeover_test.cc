@@ -233,5 +233,122 @@ TEST_F(TakeoverTest, BeingFencedWhileConnectingIsForGood) {
   EXPECT_EQ(destination.state(), DestinationState::kFenced);
 }
 
+// Stopped anywhere in a merge but between the last look at the claim and the commit itself.
+TEST_F(TakeoverTest, AMergeThatIsStoppedWritesNothingOnceTheReplicaIsLost) {
+  int written_too_late = 0;
+  bool was_stopped = true;
+  for (std::uint64_t n = 1; was_stopped; ++n) {
+    SCOPED_TRACE(::testing::Message() << "stopped at call " << n);
+    store::MemoryStore path(clock);
+    runnel::testing::MemoryFileSystem disk(clock);
+    PausingStore paused(path);
+    Machine incumbent(clock, disk, random, "incumbent");
+    Machine newcomer(clock, disk, random, "newcomer");
+    incumbent.Start({incumbent.Target(paused)});
+    incumbent.Run();
+    for (int i = 0; i < 3; ++i) {
+      incumbent.database.Commit();
+      incumbent.Advance(1s);
+    }
+    const auto merged = [&] { return store::ListAll(path, "db/ltx/1/").value().size(); };
+    ASSERT_EQ(merged(), 0U);
+    was_stopped = false;
+    auto target = newcomer.Target(path);
+    target.settings.level_intervals.clear();  // what is merged, the incumbent has merged
+    paused.At(paused.call_count() + n, [&] {
+      was_stopped = merged() == 0;
+      newcomer.Start({target});
+      newcomer.Run();
+    });
+    incumbent.Advance(31s);
+    if (!was_stopped) break;
+    if (merged() != 0) {
+      ++written_too_late;
+    } else {
+      EXPECT_EQ(incumbent.set->status()[0].state, DestinationState::kFenced);
+    }
+    newcomer.database.Commit();
+    newcomer.Advance(1h);
+    const auto restored = RestoreFrom(path, layout);
+    ASSERT_OK(restored);
+    EXPECT_TRUE(restored->pages == newcomer.database.pages());
+  }
+  EXPECT_EQ(written_too_late, 1) << "at the commit itself";
+}
+
+TEST_F(TakeoverTest, ASnapshotShowsNothingThatIsNotUploaded) {
+  Machine machine(clock, fs, random, "host");
+  auto target = machine.Target(memory);
+  target.settings.sync_interval = 1min;
+  target.settings.snapshot_interval = 1h;
+  machine.Start({target});
+  machine.Run();
+  machine.database.Commit();
+  machine.Advance(2h);
+  const std::string first = "db/ltx/9/0000000000000001-0000000000000001.ltx";
+  ASSERT_THAT(Names("db/ltx/9/"), ::testing::ElementsAre(first));
+  machine.database.Commit();
+  machine.database.Change();  // the scan sees it, and has it cut
+  machine.Run();
+  ASSERT_EQ(machine.set->durable_txid(), Txid{2});
+  EXPECT_EQ(machine.database.newest(), Txid{3});
+  EXPECT_THAT(Names("db/ltx/9/"), ::testing::ElementsAre(first));
+  machine.Advance(1min);
+  EXPECT_EQ(machine.set->durable_txid(), Txid{3});
+  EXPECT_THAT(Names("db/ltx/9/"),
+              ::testing::ElementsAre(first, "db/ltx/9/0000000000000001-0000000000000003.ltx"));
+}
+
+// The one object that can be of another history: a snapshot that takes the place of cuts.
+TEST_F(TakeoverTest, ASleepersSnapshotOfAnotherHistoryIsSwept) {
+  Machine incumbent(clock, fs, random, "incumbent");
+  incumbent.Start({incumbent.Target(memory)});
+  incumbent.Run();
+  for (int i = 0; i < 20; ++i) {
+    incumbent.database.Commit();
+    incumbent.Advance(1min);
+  }
+  incumbent.Stop();
+  // A second replica, whose cuts are gone.
+  store::MemoryStore path(clock);
+  std::uint64_t n = 1;
+  for (bool landed = false; !landed; ++n) {
+    ASSERT_LT(n, 100U);
+    for (const auto& object : store::ListAll(path, "").value()) {
+      ASSERT_OK(path.Delete(std::span(&object.key, 1)));
+    }
+    PausingStore paused(path);
+    Machine other(clock, fs, random, "other-" + std::to_string(n));
+    paused.At(n, [&] {
+      other.Start({other.Target(path)});
+      other.Run();
+      other.database.Commit();
+      other.Run();
+    });
+    incumbent.Start({incumbent.Target(paused)});
+    incumbent.Advance(5s);
+    const auto restored = RestoreFrom(path, layout);
+    landed = restored && other.set &&
+             incumbent.set->status()[0].epoch < other.set->status()[0].epoch &&
+             restored->txid > other.database.newest();
+    if (!landed) {
+      incumbent.Stop();
+      continue;
+    }
+    incumbent.database.Commit();
+    incumbent.Advance(5s);
+    EXPECT_EQ(incumbent.set->status()[0].state, DestinationState::kFenced)
+        << "before it has written a cut";
+    EXPECT_TRUE(other.set->status()[0].state == DestinationState::kReplicating);
+    other.Advance(2min);
+    EXPECT_TRUE(other.log.Contains("has written a snapshot since", LogLevel::kWarn));
+    EXPECT_THAT(store::ListAll(path, "db/ltx/0/").value(), ::testing::SizeIs(1));
+    const auto swept = RestoreFrom(path, layout);
+    ASSERT_OK(swept);
+    EXPECT_TRUE(swept->pages == other.database.pages());
+    incumbent.Stop();
+  }
+}
+
 }  // namespace
 }  // namespace runnel::replicate

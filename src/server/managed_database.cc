@@ -150,10 +150,15 @@ Error ManagedDatabase::LateError() const {
     return waits ? *trouble : Error(final_txid_.error()).Context(path().string());
   }
   const std::string reason = trouble ? ": " + trouble->message() : "";
+  const bool is_lost = trouble && trouble->code() == Errc::kFenced;
   return {Errc::kTimedOut,
           fmt::format("{}: the newest commits (txid {}) did not reach every replica in time; they "
-                      "are staged and go there at the next start{}",
-                      path().string(), FormatTxid(*final_txid_), reason)};
+                      "are staged{}{}",
+                      path().string(), FormatTxid(*final_txid_),
+                      is_lost ? ", and stay so unless this daemon is started again, which takes "
+                                "the replica from the other one"
+                              : " and go there at the next start",
+                      reason)};
 }
 
 Result<void> ManagedDatabase::Stop() {
