@@ -29,7 +29,7 @@ using testing::ReplicaWriter;
 
 constexpr std::uint32_t kPageSize = 4096;
 constexpr std::uint32_t kPages = 5'000;  // five regions of the output
-constexpr std::uint64_t kWriteBytes = 256 << 10;
+constexpr std::uint64_t kWriteBytes = 64 << 10;
 
 // A snapshot, and files that each change a page here and there.
 class StrewnPagesTest : public ::testing::Test {

@@ -199,7 +199,7 @@ int WriteInThisProcess(const std::string& path, std::uint64_t bytes, WriteBack w
   fs::PosixFileSystem files;
   const auto file = Must(files.Open(path, fs::OpenMode::kCreateNew));
   if (write_back == WriteBack::kEarly) Must(file->Allocate(bytes));
-  Bytes piece(256 << 10);
+  Bytes piece(64 << 10);
   std::uint64_t begun = 0;
   for (std::uint64_t at = 0; at < bytes; at += piece.size()) {
     if (at == 0) {
