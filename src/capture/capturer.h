@@ -86,6 +86,9 @@ class Capturer {
   // The same for its WAL and its wal-index: kUnavailable, naming the file.
   Result<void> CheckFiles() const { return mark_.CheckFiles(); }
 
+  // Nobody else had the database open when we connected, as far as that was asked.
+  bool was_alone() const { return mark_.was_alone(); }
+
  private:
   Result<void> OpenWal();
   Result<void> CheckWalFits(const WalState& held);

@@ -79,6 +79,7 @@ std::optional<MonotonicTime> LiveDatabase::CaptureOnce(MonotonicTime now) {
       GiveUp(std::move(connected).error(), now);
       return connect_not_before_;
     }
+    NoteAttached(now);
   }
   auto next = Service(now);
   if (!next) {
@@ -88,6 +89,7 @@ std::optional<MonotonicTime> LiveDatabase::CaptureOnce(MonotonicTime now) {
     return connect_not_before_;
   }
   std::optional<MonotonicTime> wake = Earlier(*next, FreezeIfDue(now));
+  wake = Earlier(wake, CompareIfDue(now));
   MonotonicTime last_activity;
   {
     std::lock_guard pacing_lock(pacing_mutex_);
@@ -104,50 +106,6 @@ std::optional<MonotonicTime> LiveDatabase::CaptureOnce(MonotonicTime now) {
     }
   }
   return Earlier(wake, NextSweep(now));
-}
-
-void LiveDatabase::LookForAnotherFile(MonotonicTime now) {
-  looked_for_another_file_at_ = now;
-  if (!capturer_.connected()) return;
-  auto moved = capturer_.HasMoved();
-  if (moved && !*moved) {
-    if (auto files = capturer_.CheckFiles(); !files) GiveUp(std::move(files).error(), now);
-    return;
-  }
-  environment_.log.Info("database file was replaced or removed",
-                        {{"path", options_.database.string()}});
-  capturer_.Disconnect();
-  ++continuity_;
-  if (open_ && !open_->committed()) DropOpen();
-  state_ = DatabaseState::kWaiting;
-}
-
-Result<void> LiveDatabase::CheckFile() {
-  auto inspected = environment_.registry.Inspect(options_.database);
-  if (!inspected && inspected.error().code() == Errc::kAlreadyExists) {
-    // A scan of ours still has it open: then it is the database that was captured before. Whether
-    // it is in WAL mode, the mark finds out.
-    RUNNEL_TRY(const fs::FileInfo info, environment_.fs.Stat(options_.database));
-    if (environment_.registry.HeldAs(info.identity) == options_.database) return {};
-  }
-  RUNNEL_TRY(const sqlite::FileInspection file, std::move(inspected));
-  switch (file.kind) {
-    case sqlite::FileKind::kEmpty:
-      return Fail(Errc::kNotFound, "the database is empty: waiting for its first table");
-    case sqlite::FileKind::kOpaque: return Fail(Errc::kUnsupported, sqlite::kEncryptedFileCure);
-    case sqlite::FileKind::kSqlite: break;
-  }
-  if (file.journal_mode == sqlite::JournalMode::kWal) return {};
-  if (options_.journal_mode == JournalModePolicy::kRequire) {
-    return Fail(Errc::kPreconditionFailed,
-                "the database is not in WAL mode, and journal-mode is 'require': run "
-                "PRAGMA journal_mode=WAL in it");
-  }
-  RUNNEL_TRY(auto connection, environment_.registry.Open(options_.database));
-  RUNNEL_TRY_VOID(connection->SwitchToWal());
-  environment_.log.Info("switched the database to WAL mode",
-                        {{"path", options_.database.string()}});
-  return {};
 }
 
 Result<void> LiveDatabase::Connect() {
@@ -348,6 +306,7 @@ void LiveDatabase::GiveUp(Error error, MonotonicTime now) {
       // What went wrong is but a symptom. What the next WAL continues is not what was captured.
       error = std::move(files).error();
       resume_is_bad_ = true;
+      files_were_lost_ = true;
     }
     if (error.code() == Errc::kCorruption) resume_is_bad_ = true;
     capturer_.Disconnect();
@@ -355,6 +314,8 @@ void LiveDatabase::GiveUp(Error error, MonotonicTime now) {
     // A capture that failed half-way is repeated from the committed end, or made good by a scan.
     if (open_ && !open_->committed()) DropOpen();
   }
+  // A WAL or wal-index that is not what applications have open, if we come too late to see it go.
+  if (!was_connected && error.code() == Errc::kUnavailable) files_were_lost_ = true;
   const bool is_news = !error_ || *error_ != error;
   // Looked for by name: only a connection that was never made has not found the database.
   const bool not_there = !was_connected && error.code() == Errc::kNotFound;

@@ -188,21 +188,12 @@ Result<Txid> LiveDatabase::RequestCut() {
   return target;
 }
 
-// The open segment goes on: like one that a lost continuity began, it is cut together with what the
-// scan finds. A cut that is on its way is waited for.
 void LiveDatabase::CompareAgain(CompareExtent extent) {
   {
     std::lock_guard lock(mutex_);
     if (state_ == DatabaseState::kStopped) return;
-    RequireDiff(extent);
-    ++continuity_;
-    if (state_ == DatabaseState::kCapturing) state_ = DatabaseState::kScanning;
-    environment_.log.Info("comparing the database with its replica",
-                          {{"path", options_.database.string()},
-                           {"txid", history_.newest},
-                           {"reason", "the replica does not match"}});
+    BeginComparison(extent, "the replica does not match");
   }
-  repair_job_.Wake();
   TellStatus();
 }
 

@@ -21,6 +21,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string_view>
 
 #include "base/result.h"
 #include "capture/capturer.h"
@@ -65,6 +66,11 @@ class LiveDatabase {
     CompareExtent extent = CompareExtent::kDifferingPages;  // of kDiff
   };
 
+  struct CompareSchedule {
+    MonotonicTime at;
+    std::chrono::milliseconds interval;
+  };
+
   class MethodJob final : public runtime::Job {
    public:
     using Method = std::optional<MonotonicTime> (LiveDatabase::*)();
@@ -83,9 +89,7 @@ class LiveDatabase {
   // live_capture.cc: the capture job. With mutex_ held, but for RunCapture().
   std::optional<MonotonicTime> RunCapture();
   std::optional<MonotonicTime> CaptureOnce(MonotonicTime now);
-  void LookForAnotherFile(MonotonicTime now);
   Result<void> Connect();
-  Result<void> CheckFile();
   Result<std::optional<WalPosition>> ResumePosition();
   Result<void> AfterConnect(Continuity continuity);
   void TellWhyCompared(Continuity continuity);
@@ -102,6 +106,13 @@ class LiveDatabase {
   bool CanBeCut() const;
   bool CutAllowed() const;
   Result<std::unique_ptr<DatabaseScan>> BeginScanLocked();
+
+  // live_files.cc: with mutex_ held.
+  void LookForAnotherFile(MonotonicTime now);
+  Result<void> CheckFile();
+  void NoteAttached(MonotonicTime now);
+  std::optional<MonotonicTime> CompareIfDue(MonotonicTime now);
+  void BeginComparison(CompareExtent extent, std::string_view reason);
 
   // live_cut.cc: the cut job and the repair job.
   std::optional<MonotonicTime> RunCut();
@@ -155,7 +166,9 @@ class LiveDatabase {
   std::optional<PendingRepair> pending_repair_;
   std::uint64_t continuity_ = 0;
   std::uint64_t scans_begun_ = 0;
-  bool resume_is_bad_ = false;  // the WAL does not hold what it should: compare instead
+  bool resume_is_bad_ = false;    // the WAL does not hold what it should: compare instead
+  bool files_were_lost_ = false;  // since we were connected last
+  std::optional<CompareSchedule> compare_again_;
   bool cut_requested_ = false;
   std::optional<MonotonicTime> looked_for_another_file_at_;
   DatabaseStatus told_;  // what the observer was told of last: state and error

@@ -30,6 +30,7 @@ ReadMark::ReadMark(sqlite::OpenRegistry& registry, fs::Path database, Clock& clo
 // The first of this process, and in a transaction. What its names stood for before and after it
 // opened its files is what it has open.
 Result<std::unique_ptr<sqlite::Connection>> ReadMark::OpenFirst() {
+  was_alone_ = false;
   for (int i = 0; i < kOpenTries; ++i) {
     RUNNEL_TRY(auto connection, registry_.Open(database_));
     RUNNEL_TRY(const sqlite::WalFiles before, AwaitWalFiles(*connection));
@@ -47,7 +48,10 @@ Result<sqlite::WalFiles> ReadMark::AwaitWalFiles(sqlite::Connection& connection)
     RUNNEL_TRY(const sqlite::WalFiles files, connection.FindWalFiles());
     if (files.wal != fs::FileIdentity{} && files.index != fs::FileIdentity{}) return files;
     RUNNEL_TRY(const bool elsewhere, connection.IsOpenElsewhere());
-    if (!elsewhere) return files;
+    if (!elsewhere) {
+      was_alone_ = true;
+      return files;
+    }
     if (look == kMissingFileLooks) {
       const fs::Path missing =
           files.wal == fs::FileIdentity{} ? connection.wal_path() : connection.wal_index_path();

@@ -63,6 +63,9 @@ class ReadMark {
   // right.
   Result<void> Acquire();
 
+  // Nobody else had the database open at Acquire(). That is asked only where a file was missing.
+  bool was_alone() const { return was_alone_; }
+
   // Closes every connection: the WAL is the application's alone.
   void Release();
   bool acquired() const { return holder_ != nullptr; }
@@ -123,9 +126,10 @@ class ReadMark {
   std::unique_ptr<sqlite::Connection> checkpointer_;
   std::unique_ptr<sqlite::Connection> write_locker_;
   WalState held_;
+  bool was_alone_ = false;
   sqlite::WalIndexBytes held_header_{};  // what held_ was made of
-  int slot_zero_moves_ = 0;  // in a row
-  wal::Salts fenced_;        // the generation that passed the fence last
+  int slot_zero_moves_ = 0;              // in a row
+  wal::Salts fenced_;                    // the generation that passed the fence last
 
   // The fence was closed at each look of an unbroken series, in which nobody committed.
   struct Blocked {

@@ -173,6 +173,38 @@ TEST_F(DeletedWalTest, ARestartOfTheWalIsNoDeletion) {
   EXPECT_OK(capturer->Service(*segment));
 }
 
+// An application that lived through the deletion may copy into the database file what only it sees.
+TEST_F(DeletedWalTest, WhatIsWrittenPastUsLaterIsFoundByComparingAgain) {
+  StartCapture();
+  Settle();
+  std::filesystem::remove(WalPath());
+  database().NotifyMoved();
+  Settle();
+  ExpectWaits(WalPath());
+  app_->Run("PRAGMA wal_checkpoint(PASSIVE)");
+  const auto newcomer = NewApp();
+  newcomer->Run("INSERT INTO u VALUES (1)");  // begins a generation, in the new file
+  Settle(seconds(7));
+  ASSERT_EQ(database().status().state, DatabaseState::kCapturing);
+  ExpectStagedEqualsLive();
+
+  sqlite3_file* file = nullptr;
+  ASSERT_EQ(sqlite3_file_control(app_->handle(), "main", SQLITE_FCNTL_FILE_POINTER, &file),
+            SQLITE_OK);
+  const std::int64_t blob = 40 * 4096 + 2000;  // within a row of t
+  const std::string text = "past everybody";
+  ASSERT_EQ(file->pMethods->xWrite(file, text.data(), static_cast<int>(text.size()), blob),
+            SQLITE_OK);
+  Settle(seconds(30));
+  EXPECT_EQ(database().status().state, DatabaseState::kCapturing);
+  ExpectStagedEqualsLive();
+
+  scheduler_->Advance(std::chrono::hours(2));
+  log_.Clear();
+  scheduler_->Advance(std::chrono::hours(2));
+  EXPECT_FALSE(log_.Contains("comparing the database")) << "it goes on forever";
+}
+
 enum class Deleted : std::uint8_t { kWal, kWalAndIndex };
 
 class DeletedUnderTheDaemon : public DeletedWalTest, public ::testing::WithParamInterface<Deleted> {
