@@ -1,6 +1,7 @@
 #include "capture/recovery.h"
 
 #include <algorithm>
+#include <map>
 #include <span>
 #include <utility>
 #include <vector>
@@ -32,18 +33,46 @@ Result<void> RemoveOtherSegments(fs::FileSystem& fs, const StatePaths& paths,
   return {};
 }
 
-// A page out of a whole LTX file; nothing if it is not in it.
-Result<std::optional<Bytes>> PageOfCut(fs::File& file, PageNo wanted) {
-  RUNNEL_TRY(const fs::FileInfo info, file.Info());
-  fs::FileSource source(file, 0, info.size_bytes);
+// Of each page the newest frame.
+using NewestFrames = std::map<PageNo, FrameNo>;
+
+// Those from behind `begin` to `end`; none if one of them is not of the generation.
+Result<NewestFrames> FramesBetween(fs::File& wal, FrameNo begin, FrameNo end,
+                                   const wal::Salts& salts, std::uint32_t page_size) {
+  NewestFrames newest;
+  Bytes bytes(wal::kFrameHeaderSize);
+  for (std::uint32_t i = ToInt(begin) + 1; i <= ToInt(end); ++i) {
+    const FrameNo frame_no{i};
+    RUNNEL_TRY(const std::size_t got, wal.ReadAt(wal::FrameOffset(frame_no, page_size), bytes));
+    if (got != bytes.size()) return NewestFrames();
+    const wal::FrameHeader header = wal::ParseFrameHeader(bytes);
+    if (header.salts != salts) return NewestFrames();
+    newest[header.page_no] = frame_no;
+  }
+  return newest;
+}
+
+// The cut has the pages of `frames`, but for those that it cut off, as they are in the WAL.
+Result<bool> HasPagesOf(fs::File& cut, fs::File& wal, NewestFrames frames) {
+  RUNNEL_TRY(const fs::FileInfo info, cut.Info());
+  fs::FileSource source(cut, 0, info.size_bytes);
   ltx::Decoder decoder(source);
   RUNNEL_TRY(const ltx::Header header, decoder.ReadHeader());
+  frames.erase(frames.upper_bound(PageNo{header.commit_pages}), frames.end());
   Bytes page(header.page_size);
-  for (;;) {
+  Bytes in_wal(header.page_size);
+  while (!frames.empty()) {
     RUNNEL_TRY(const auto entry, decoder.ReadPage(page));
-    if (!entry || entry->page_no > wanted) return std::nullopt;
-    if (entry->page_no == wanted) return page;
+    if (!entry) return false;
+    const auto frame = frames.find(entry->page_no);
+    if (frame == frames.end()) continue;
+    const std::uint64_t offset =
+        wal::FrameOffset(frame->second, header.page_size) + wal::kFrameHeaderSize;
+    RUNNEL_TRY(const std::size_t got, wal.ReadAt(offset, in_wal));
+    if (got != in_wal.size() || in_wal != page) return false;
+    frames.erase(frame);
   }
+  return true;
 }
 
 }  // namespace
@@ -76,25 +105,25 @@ Result<RecoveredSegments> RecoverSegments(fs::FileSystem& fs, const StatePaths& 
 
 Result<std::optional<WalPosition>> FindForeignPosition(fs::File& wal, const History& history,
                                                        const Staging& staging) {
-  const std::uint64_t frame_size = wal::FrameSize(history.page_size);
-  const std::uint64_t end = history.wal.offset_bytes + history.wal.size_bytes;
-  const FrameNo frame_no = wal::LastFrameBefore(end, history.page_size);
-  if (frame_no == FrameNo{0} || wal::FrameEnd(frame_no, history.page_size) != end) {
+  const std::uint32_t page_size = history.page_size;
+  const std::uint64_t end_bytes = history.wal.offset_bytes + history.wal.size_bytes;
+  const FrameNo begin = wal::LastFrameBefore(history.wal.offset_bytes, page_size);
+  const FrameNo end = wal::LastFrameBefore(end_bytes, page_size);
+  const wal::Salts salts{.salt1 = history.wal.salt1, .salt2 = history.wal.salt2};
+  if (end <= begin || wal::FrameEnd(begin, page_size) != history.wal.offset_bytes ||
+      wal::FrameEnd(end, page_size) != end_bytes) {
     return std::nullopt;
   }
-  Bytes frame(frame_size);
-  RUNNEL_TRY(const std::size_t got, wal.ReadAt(end - frame_size, frame));
-  if (got != frame.size()) return std::nullopt;
-  const wal::FrameHeader header = wal::ParseFrameHeader(frame);
-  if (header.salts != wal::Salts{.salt1 = history.wal.salt1, .salt2 = history.wal.salt2}) {
-    return std::nullopt;
-  }
+  RUNNEL_TRY(NewestFrames frames, FramesBetween(wal, begin, end, salts, page_size));
+  if (frames.empty()) return std::nullopt;
   RUNNEL_TRY(auto cut, staging.OpenCut(history.newest));
-  RUNNEL_TRY(const std::optional<Bytes> page, PageOfCut(*cut, header.page_no));
-  if (!page || !std::ranges::equal(*page, ByteView(frame).subspan(wal::kFrameHeaderSize))) {
-    return std::nullopt;
-  }
-  return WalPosition{.salts = header.salts, .frame = frame_no, .checksum = header.checksum};
+  RUNNEL_TRY(const bool has_pages, HasPagesOf(*cut, wal, std::move(frames)));
+  if (!has_pages) return std::nullopt;
+  Bytes last(wal::kFrameHeaderSize);
+  RUNNEL_TRY(const std::size_t got, wal.ReadAt(wal::FrameOffset(end, page_size), last));
+  if (got != last.size()) return std::nullopt;
+  return WalPosition{
+      .salts = salts, .frame = end, .checksum = wal::ParseFrameHeader(last).checksum};
 }
 
 }  // namespace runnel::capture

@@ -27,9 +27,10 @@ Result<RecoveredSegments> RecoverSegments(fs::FileSystem& fs, const StatePaths& 
                                           const fs::Ownership& ownership, const History& history,
                                           const SegmentLimits& limits);
 
-// Where in the WAL a cut that somebody else wrote ends, found the way Litestream finds it: by the
-// offset and salts of its header, if the page in the last frame is the one in the cut. Nothing if
-// the WAL has moved on.
+// Where in the WAL a cut that somebody else wrote ends: where its header says, if the frames that
+// it says it was made from are there and have its pages. Nothing if not, and nothing for a cut
+// without frames. Litestream itself looks at the last frame only, which a power loss can leave as
+// it was while the ones before it are rewritten.
 Result<std::optional<WalPosition>> FindForeignPosition(fs::File& wal, const History& history,
                                                        const Staging& staging);
 

@@ -193,6 +193,28 @@ def wal_started_over(world):
     return COPIES
 
 
+def power_loss_and_other_commits(world):
+    """The application was at NORMAL. What it does again is not quite the same, but for the page
+    that Litestream looks at."""
+    world.app.execute("CREATE TABLE a(x)")
+    world.app.execute("CREATE TABLE b(x)")
+    world.app.execute("INSERT INTO a VALUES (0)")
+    world.app.execute("INSERT INTO b VALUES (0)")
+    run = world.litestream()
+    run.sync()
+    wal_bytes = run.wal.stat().st_size
+    world.app.executescript("BEGIN; UPDATE a SET x = 1; UPDATE b SET x = 1; COMMIT")
+    run.sync()
+    run.upload()
+    run.kill()
+    world.lose_power(wal_bytes)
+    world.app.executescript("BEGIN; UPDATE a SET x = 2; UPDATE b SET x = 1; COMMIT")
+    run = world.litestream()
+    world.case.assertFalse(run.sync().full_copy, "a mistake of Litestream's")
+    run.kill()
+    return COPIES
+
+
 def database_restored_to_an_earlier_state(world):
     run = world.litestream()
     run.sync()
@@ -213,6 +235,7 @@ STATES = (fresh, after_a_while, killed_with_uploads_pending, nothing_uploaded,
           missing_state_folder, torn_newest_local_file, replica_lost,
           another_history_under_the_same_number, replica_lost_and_local_files_pruned,
           wal_deleted_by_the_last_close, wal_truncated, wal_started_over,
+          power_loss_and_other_commits,
           database_restored_to_an_earlier_state)
 
 

@@ -102,6 +102,16 @@ class World:
             finally:
                 connection.close()
 
+    def lose_power(self, wal_bytes):
+        """Of the WAL only `wal_bytes` had reached the disk. No Litestream may be at work."""
+        wal = pathlib.Path(f"{self.database}-wal")
+        kept, database = wal.read_bytes()[:wal_bytes], read_database_file(self.database)
+        self.close_app()
+        self.database.write_bytes(database)
+        wal.write_bytes(kept)
+        pathlib.Path(f"{self.database}-shm").unlink(missing_ok=True)
+        self.open_app()
+
     # ---- Litestream
 
     def litestream(self, **options):
