@@ -129,7 +129,13 @@ TEST_F(DaemonTest, OnePathTwiceIsRefusedUnderAnyName) {
 TEST_F(DaemonTest, TheStateOfAnotherDaemonIsRefused) {
   const auto app = MakeDatabase("app.db");
   ASSERT_OK(daemon_->Add(SpecOf("app.db", {"one"})));
-  Daemon second({}, TheWorld());
+  runnel::testing::ManualDirectoryWatcher watcher;
+  Daemon second({}, {.fs = fs_,
+                     .watcher = watcher,
+                     .clock = clock_,
+                     .random = random_,
+                     .log = log_,
+                     .scheduler = scheduler_});
   const auto added = second.Add(SpecOf("app.db", {"two"}));
   ASSERT_FAILS(Errc::kBusy, added);
   EXPECT_THAT(added.error().message(), AllOf(HasSubstr(Here(".app.db-litestream").string()),
