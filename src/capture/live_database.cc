@@ -59,7 +59,8 @@ Result<void> LiveDatabase::OpenState() {
     ownership_ = folder->ownership;
     ownership_.mode = 0600;
   }
-  RUNNEL_TRY_VOID(fs.CreateDirectories(paths_.runnel(), ownership_));
+  RUNNEL_TRY_VOID(
+      fs::CreateDirectoriesDurably(fs, options_.state_folder, paths_.runnel(), ownership_));
   auto state_lock = fs.Lock(paths_.lock(), ownership_);
   if (!state_lock) {
     if (state_lock.error().code() != Errc::kBusy) return Fail(std::move(state_lock).error());

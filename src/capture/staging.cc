@@ -6,6 +6,7 @@
 #include <array>
 #include <utility>
 
+#include "fs/file_operations.h"
 #include "fs/file_stream.h"
 #include "fs/spill_buffer.h"
 #include "fs/temporary.h"
@@ -38,7 +39,7 @@ std::unique_ptr<ltx::IndexSpool> MakeSpillingIndexSpool(fs::FileSystem& fs, fs::
 
 Result<std::unique_ptr<Staging>> Staging::Open(fs::FileSystem& fs, fs::Path folder,
                                                const fs::Ownership& ownership, Logger& log) {
-  RUNNEL_TRY_VOID(fs.CreateDirectories(folder, ownership));
+  RUNNEL_TRY_VOID(fs::CreateDirectoriesDurably(fs, fs::ParentDirectory(folder), folder, ownership));
   std::unique_ptr<Staging> staging(new Staging(fs, std::move(folder), ownership));
   RUNNEL_TRY_VOID(staging->Load(log));
   return staging;
@@ -229,20 +230,24 @@ Staging::Pin Staging::PinFrom(Txid first) {
 }
 
 Result<void> Staging::Prune(Txid last) {
-  std::vector<Txid> victims;
+  std::vector<StagedCut> victims;
   {
     std::lock_guard lock(mutex_);
     if (files_.empty()) return {};
     Txid end = std::min(Next(last), files_.rbegin()->first);
     if (!pins_.empty()) end = std::min(end, *pins_.begin());
     for (auto it = files_.begin(); it != files_.end() && it->first < end;) {
-      victims.push_back(it->first);
-      it = Forget(it);
+      victims.push_back({.txid = it->first, .size_bytes = it->second});
+      it = Forget(it);  // first, so that nobody pins what is about to go
     }
   }
-  for (const Txid txid : victims) {
-    auto removed = fs_.Remove(PathOf(txid));
-    if (!removed && removed.error().code() != Errc::kNotFound) return removed;
+  for (auto it = victims.begin(); it != victims.end(); ++it) {
+    auto removed = fs_.Remove(PathOf(it->txid));
+    if (removed || removed.error().code() == Errc::kNotFound) continue;
+    // Still there, and to be tried again: a later one that is removed would leave a hole.
+    std::lock_guard lock(mutex_);
+    for (; it != victims.end(); ++it) Note(it->txid, it->size_bytes);
+    return removed;
   }
   return {};
 }
