@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <utility>
 
 namespace runnel::cli {
@@ -52,7 +53,7 @@ std::string ProgressBar::Text(std::uint64_t done_bytes, std::uint64_t total_byte
   if (now - *started_ < kJudgeAfter || done_bytes == 0) return text;
   const double speed = static_cast<double>(done_bytes) / seconds;
   text += fmt::format("  {}/s", FormatBytes(static_cast<std::uint64_t>(speed)));
-  const auto left = static_cast<std::uint64_t>(seconds * (1 - share) / share + 0.5);
+  const auto left = static_cast<std::uint64_t>(std::llround(seconds * (1 - share) / share));
   if (left > 0) text += fmt::format("  {} left", FormatSeconds(left));
   return text;
 }

@@ -39,7 +39,7 @@ Result<void> RegionMerger::Merge(std::vector<IndexedFile> files, PageMap& done,
     auto region = std::make_shared<Region>(PageNo{before + 1}, count);
     std::vector<Task> tasks;
     RUNNEL_TRY_VOID(PlanRegion(files, done, *region, tasks));
-    if (!tasks.empty()) RUNNEL_TRY_VOID(StartRegion(std::move(region), std::move(tasks)));
+    if (!tasks.empty()) RUNNEL_TRY_VOID(StartRegion(region, std::move(tasks)));
     on_region(static_cast<std::size_t>(
         std::ranges::count_if(files, [](const IndexedFile& file) { return !file.next(); })));
     before += count;
@@ -78,7 +78,8 @@ Result<void> RegionMerger::PlanRegion(std::span<IndexedFile> files, PageMap& don
   return {};
 }
 
-Result<void> RegionMerger::StartRegion(std::shared_ptr<Region> region, std::vector<Task> tasks) {
+Result<void> RegionMerger::StartRegion(const std::shared_ptr<Region>& region,
+                                       std::vector<Task> tasks) {
   RUNNEL_TRY_VOID(pool_.WaitUntil([this] { return regions_.load() < kRegionsMax; }));
   ++regions_;
   region->bytes = buffers_.Take();

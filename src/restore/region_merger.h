@@ -49,7 +49,7 @@ class RegionMerger {
 
   Result<void> PlanRegion(std::span<IndexedFile> files, PageMap& done, Region& region,
                           std::vector<Task>& tasks) const;
-  Result<void> StartRegion(std::shared_ptr<Region> region, std::vector<Task> tasks);
+  Result<void> StartRegion(const std::shared_ptr<Region>& region, std::vector<Task> tasks);
   Result<void> RunTask(Region& region, const Task& task, Scratch& scratch);
   Result<void> WriteRegion(Region& region);
 
