@@ -75,6 +75,7 @@ class Walk:
             self.did("not started, it would lose commits")
             run.kill()
             return
+        run.sync()  # before a commit can start the WAL over
         for _ in range(self.dice.randrange(1, 6)):
             if self.dice.random() < 0.7:
                 world.write(self.dice.randrange(1, 4))

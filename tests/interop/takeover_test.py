@@ -7,9 +7,11 @@ to mend, but must not become one of ours.
 import os
 import shutil
 import signal
+import sqlite3
 import unittest
 
 import ltx_codec as ltx
+from litestream_model import Litestream
 from world import World
 
 PROGRAM = os.environ["RUNNEL_PROGRAM"]
@@ -153,6 +155,28 @@ def another_history_under_the_same_number(world):
     return BRIDGES
 
 
+def another_machine_wrote_the_same_number(world):
+    """It restored the replica and went on from there, while a file of ours was not uploaded yet."""
+    run = world.litestream()
+    run.sync()
+    run.upload()
+    world.write()
+    run.sync()
+    run.kill()
+    world.forget_after(1)
+    other = world.folder / "other"
+    other.mkdir()
+    database = other / "app.db"
+    database.write_bytes(world.replica.restore()[1])
+    connection = sqlite3.connect(database, isolation_level=None)
+    connection.execute("DELETE FROM t WHERE x % 2")
+    connection.execute("UPDATE t SET y = zeroblob(300)")
+    Litestream(database, world.replica).close()
+    connection.close()
+    world.case.assertEqual(world.newest(), 2)
+    return BRIDGES
+
+
 def replica_lost_and_local_files_pruned(world):
     after_a_while(world)
     shutil.rmtree(world.replica.root)
@@ -222,18 +246,15 @@ def database_restored_to_an_earlier_state(world):
     world.write(5)
     run.sync()
     run.close()
-    world.close_app()
-    for suffix in ("", "-wal", "-shm"):
-        (world.folder / f"app.db{suffix}").unlink(missing_ok=True)
-    world.database.write_bytes(world.history[early])
-    world.open_app()
+    world.replace_database(world.history[early])
     return COPIES
 
 
 STATES = (fresh, after_a_while, killed_with_uploads_pending, nothing_uploaded,
           killed_with_commits_pending, newest_is_a_full_copy, shrunk, stale_state_folder,
           missing_state_folder, torn_newest_local_file, replica_lost,
-          another_history_under_the_same_number, replica_lost_and_local_files_pruned,
+          another_history_under_the_same_number, another_machine_wrote_the_same_number,
+          replica_lost_and_local_files_pruned,
           wal_deleted_by_the_last_close, wal_truncated, wal_started_over,
           power_loss_and_other_commits,
           database_restored_to_an_earlier_state)
@@ -395,6 +416,38 @@ class GivenBackTest(unittest.TestCase):
         world.runnel_once()
         world.write()
         self.assertTrue(self.give_back(world).full_copy)
+
+    def test_another_machine_was_outvoted_and_nothing_was_written_since(self):
+        """Litestream sends the local files that the replica lacks, and merges them with the other
+        history that is still there."""
+        world = World(self, PROGRAM, ltx.BLOCK)
+        another_machine_wrote_the_same_number(world)
+        world.write()
+        world.runnel_once()
+        run = world.litestream()
+        run.sync()
+        run.upload()
+        world.write()
+        run.sync()
+        run.upload()
+        run.compact(1)
+        run.close()
+        world.check_newest()
+        self.assertTrue(world.restore() == world.image())
+
+    def test_restored_by_litestream_on_another_machine(self):
+        world = World(self, PROGRAM, ltx.FRAME)
+        for _ in range(3):
+            world.write(3)
+            world.runnel_once()
+        world.lose_state()
+        world.replace_database(world.replica.restore()[1])
+        world.write()
+        self.assertTrue(self.give_back(world).full_copy)
+        world.write()
+        world.runnel_once()
+        world.check()
+        world.check_history()
 
     def test_state_folder_lost_or_stale(self):
         for harm in (lambda world, kept: world.lose_state(),
