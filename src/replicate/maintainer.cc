@@ -18,10 +18,6 @@ bool MeansDamage(const Error& error) {
          error.code() == Errc::kInvalidArgument;
 }
 
-void Earlier(std::optional<MonotonicTime>& next, std::optional<MonotonicTime> candidate) {
-  if (candidate) next = std::min(next.value_or(*candidate), *candidate);
-}
-
 }  // namespace
 
 Maintainer::Maintainer(Destination& destination, CutSource& source, DestinationEvents& events,
@@ -62,13 +58,13 @@ std::optional<MonotonicTime> Maintainer::Run() {
   return backoff_.Failed(environment_.clock.MonotonicNow(), environment_.random);
 }
 
-Maintainer::WakeTime Maintainer::At(WallTime due, WallTime wall, MonotonicTime now) const {
+WakeTime Maintainer::At(WallTime due, WallTime wall, MonotonicTime now) const {
   // Looked at again at least once a day, so that a clock set back does not stop everything.
   return now + std::clamp<std::chrono::nanoseconds>(due - wall, std::chrono::nanoseconds::zero(),
                                                     kWaitMax);
 }
 
-Result<Maintainer::WakeTime> Maintainer::Step(MonotonicTime now) {
+Result<WakeTime> Maintainer::Step(MonotonicTime now) {
   // Listed again since, they are in the manifest as far as they are there.
   if (retired_in_ != destination_.claim().epoch()) retired_.clear();
   if (!retired_.empty()) {

@@ -14,6 +14,7 @@
 #include "replicate/schedule.h"
 #include "replicate/settings.h"
 #include "replicate/stray_watch.h"
+#include "replicate/wake_time.h"
 #include "runtime/rate_limited_log.h"
 #include "runtime/scheduler.h"
 
@@ -39,8 +40,6 @@ class Maintainer final : public runtime::Job {
   bool healthy() const { return healthy_.load(std::memory_order_relaxed); }
 
  private:
-  using WakeTime = std::optional<MonotonicTime>;
-
   Result<WakeTime> Step(MonotonicTime now);
   std::optional<Level> DueLevel(WallTime wall, WakeTime& next) const;
   Result<void> Compact(Level level);

@@ -79,7 +79,7 @@ void Prover::Damaged(const Error& error) {
   events_.OnSnapshotNeeded();
 }
 
-Result<Prover::WakeTime> Prover::Step(MonotonicTime now) {
+Result<WakeTime> Prover::Step(MonotonicTime now) {
   RUNNEL_TRY(const bool merged, ProveMerged());
   if (merged) return now;
   if (destination_.snapshot_need()) return std::nullopt;  // it changes what there is to prove
@@ -101,7 +101,7 @@ Result<bool> Prover::ProveMerged() {
       proven.error().Context(destination_.layout().LtxKey(file->level, file->file.range).text()));
 }
 
-Result<Prover::WakeTime> Prover::CompareStep(MonotonicTime now) {
+Result<WakeTime> Prover::CompareStep(MonotonicTime now) {
   if (scan_) {
     const Txid base = scan_->start().base;
     const bool is_coming = array_.txid() < base && destination_.position() < base;

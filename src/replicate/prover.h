@@ -22,6 +22,7 @@
 #include "replicate/events.h"
 #include "replicate/proof_array.h"
 #include "replicate/settings.h"
+#include "replicate/wake_time.h"
 #include "runtime/rate_limited_log.h"
 #include "runtime/scheduler.h"
 
@@ -38,7 +39,6 @@ class Prover final : public runtime::Job {
   std::optional<MonotonicTime> Run() override;
 
  private:
-  using WakeTime = std::optional<MonotonicTime>;
   // The first pages that differ are enough to know that the proof failed.
   static constexpr std::size_t kDifferencesMax = 1U << 20;
 

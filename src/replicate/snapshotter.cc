@@ -12,10 +12,6 @@ namespace {
 constexpr std::uint64_t kScanBytesPerRun = std::uint64_t{4} << 20;
 constexpr std::chrono::hours kWaitMax{24};
 
-void Earlier(std::optional<MonotonicTime>& next, MonotonicTime candidate) {
-  next = std::min(next.value_or(candidate), candidate);
-}
-
 }  // namespace
 
 Snapshotter::Snapshotter(std::vector<Destination*> destinations, CutSource& source,
@@ -51,7 +47,7 @@ void Snapshotter::Reset() {
   maker_.reset();
 }
 
-Result<Snapshotter::WakeTime> Snapshotter::Step(MonotonicTime now) {
+Result<WakeTime> Snapshotter::Step(MonotonicTime now) {
   switch (phase_) {
     case Phase::kIdle: return Choose(now);
     case Phase::kScanning: {
@@ -93,7 +89,7 @@ bool Snapshotter::IsDue(Target& target, MonotonicTime now, WakeTime& next) const
   return false;
 }
 
-Result<Snapshotter::WakeTime> Snapshotter::Choose(MonotonicTime now) {
+Result<WakeTime> Snapshotter::Choose(MonotonicTime now) {
   WakeTime next;
   for (Target& target : targets_) {
     if (!IsDue(target, now, next)) continue;
@@ -154,7 +150,7 @@ bool Snapshotter::MayStore(const Target& target) const {
          target.destination->position() >= maker_->txid();
 }
 
-Result<Snapshotter::WakeTime> Snapshotter::StoreNext(MonotonicTime now) {
+Result<WakeTime> Snapshotter::StoreNext(MonotonicTime now) {
   if (chosen_.empty()) {
     // Not before: a scan that began well is none that ended.
     backoff_.Succeeded();

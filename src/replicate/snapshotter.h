@@ -13,6 +13,7 @@
 #include "replicate/events.h"
 #include "replicate/settings.h"
 #include "replicate/snapshot_maker.h"
+#include "replicate/wake_time.h"
 #include "runtime/rate_limited_log.h"
 #include "runtime/scheduler.h"
 
@@ -32,7 +33,6 @@ class Snapshotter final : public runtime::Job {
   void RequestStop() { stop_.store(true, std::memory_order_relaxed); }
 
  private:
-  using WakeTime = std::optional<MonotonicTime>;
   enum class Phase : std::uint8_t { kIdle, kScanning, kAwaitingCut, kStoring };
 
   struct Target {

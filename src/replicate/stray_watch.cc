@@ -5,7 +5,7 @@
 
 namespace runnel::replicate {
 
-Result<std::optional<MonotonicTime>> StrayWatch::Run(MonotonicTime now) {
+Result<WakeTime> StrayWatch::Run(MonotonicTime now) {
   if (const std::uint64_t epoch = destination_.claim().epoch(); epoch != epoch_) {
     epoch_ = epoch;
     wait_ = kFirstWait;

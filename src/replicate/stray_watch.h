@@ -9,12 +9,12 @@
 
 #include <chrono>
 #include <cstdint>
-#include <optional>
 
 #include "base/clock.h"
 #include "base/result.h"
 #include "replicate/destination.h"
 #include "replicate/settings.h"
+#include "replicate/wake_time.h"
 
 namespace runnel::replicate {
 
@@ -29,7 +29,7 @@ class StrayWatch {
       : destination_(destination), environment_(environment) {}
 
   // Looks if it is time to. Returns when it is the next time, if ever.
-  Result<std::optional<MonotonicTime>> Run(MonotonicTime now);
+  Result<WakeTime> Run(MonotonicTime now);
 
  private:
   Result<void> Look();
@@ -38,7 +38,7 @@ class StrayWatch {
   const Environment environment_;
   std::uint64_t epoch_ = 0;
   std::chrono::nanoseconds wait_{};
-  std::optional<MonotonicTime> next_;
+  WakeTime next_;
 };
 
 }  // namespace runnel::replicate

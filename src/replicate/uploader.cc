@@ -35,7 +35,7 @@ std::optional<MonotonicTime> Uploader::Run() {
   return backoff_.Failed(environment_.clock.MonotonicNow(), environment_.random);
 }
 
-Result<Uploader::WakeTime> Uploader::Step(MonotonicTime now) {
+Result<WakeTime> Uploader::Step(MonotonicTime now) {
   if (destination_.state() == DestinationState::kConnecting) settled_ = false;
   if (!settled_) {
     RUNNEL_TRY(const WakeTime wait, ConnectAndSettle());
@@ -50,7 +50,7 @@ Result<Uploader::WakeTime> Uploader::Step(MonotonicTime now) {
   return BeginBatch(newest->txid, now);
 }
 
-Result<Uploader::WakeTime> Uploader::ConnectAndSettle() {
+Result<WakeTime> Uploader::ConnectAndSettle() {
   if (destination_.state() == DestinationState::kConnecting) {
     batch_last_.reset();
     RUNNEL_TRY_VOID(destination_.Connect(source_.staging()));
@@ -66,14 +66,14 @@ Result<Uploader::WakeTime> Uploader::ConnectAndSettle() {
   return wait;
 }
 
-Result<Uploader::WakeTime> Uploader::BeginBatch(Txid newest, MonotonicTime now) {
+Result<WakeTime> Uploader::BeginBatch(Txid newest, MonotonicTime now) {
   RUNNEL_TRY_VOID(destination_.EnsureClaimedForBatch());
   next_batch_ = now + destination_.settings().sync_interval;
   batch_last_ = newest;
   return UploadNext(now);
 }
 
-Result<Uploader::WakeTime> Uploader::UploadNext(MonotonicTime now) {
+Result<WakeTime> Uploader::UploadNext(MonotonicTime now) {
   const Txid position = destination_.position();
   if (position >= *batch_last_) {
     batch_last_.reset();
@@ -99,7 +99,7 @@ Result<Uploader::WakeTime> Uploader::UploadNext(MonotonicTime now) {
   return now;
 }
 
-Uploader::WakeTime Uploader::BlockForSnapshot(Txid beyond, std::string reason) {
+WakeTime Uploader::BlockForSnapshot(Txid beyond, std::string reason) {
   environment_.log.Warn("the next cut cannot follow the replica, a snapshot is made first",
                         {{"destination", destination_.settings().name}, {"reason", reason}});
   batch_last_.reset();

@@ -11,6 +11,7 @@
 #include "replicate/destination.h"
 #include "replicate/events.h"
 #include "replicate/settings.h"
+#include "replicate/wake_time.h"
 #include "runtime/rate_limited_log.h"
 #include "runtime/scheduler.h"
 
@@ -31,8 +32,6 @@ class Uploader final : public runtime::Job {
   void Hurry() { hurry_.store(true, std::memory_order_release); }
 
  private:
-  using WakeTime = std::optional<MonotonicTime>;
-
   Result<WakeTime> Step(MonotonicTime now);
   Result<WakeTime> ConnectAndSettle();
   Result<WakeTime> BeginBatch(Txid newest, MonotonicTime now);
