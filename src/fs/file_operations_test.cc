@@ -74,6 +74,17 @@ TEST_F(FileOperationsTest, UniqueTemporaryPathFitsAndIsTemporary) {
   EXPECT_FALSE(IsTemporaryName("0000000000000001-0000000000000001.ltx"));
 }
 
+TEST_F(FileOperationsTest, AUniqueTemporaryNameIsTold) {
+  testing::SeededRandom random(1);
+  EXPECT_TRUE(IsUniqueTemporaryName(UniqueTemporaryPath("/a/b.ltx", random).filename().native()));
+  EXPECT_TRUE(IsUniqueTemporaryName("a.0123456789abcdef.tmp"));
+  for (const char* other : {"a.tmp", "a.0123456789abcde.tmp", "a.0123456789abcdeF.tmp",
+                            "a-0123456789abcdef.tmp", ".0123456789abcdef.tmp", "a.0123456789abcdef",
+                            "0000000000000001-0000000000000001.ltx.tmp"}) {
+    EXPECT_FALSE(IsUniqueTemporaryName(other)) << other;
+  }
+}
+
 TEST_F(FileOperationsTest, RemoveTemporaryFilesLeavesTheOthers) {
   Put("a.tmp", "x");
   Put("b", "x");

@@ -26,6 +26,15 @@ Path UniqueTemporaryPath(const Path& path, Random& random) {
   return path.parent_path() / fmt::format("{}.{:016x}{}", kept, random.NextU64(), kSuffix);
 }
 
+bool IsUniqueTemporaryName(std::string_view name) {
+  if (!IsTemporaryName(name)) return false;
+  name.remove_suffix(kSuffix.size());
+  if (name.size() <= kUniqueSize) return false;
+  const std::string_view unique = name.substr(name.size() - kUniqueSize);
+  return unique.front() == '.' &&
+         unique.find_first_not_of("0123456789abcdef", 1) == std::string_view::npos;
+}
+
 Result<std::size_t> RemoveTemporaryFiles(FileSystem& files, const Path& directory) {
   auto entries = files.List(directory);
   if (!entries) {

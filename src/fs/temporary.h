@@ -20,6 +20,8 @@ Path TemporaryPath(const Path& path);
 // "<path>.<16 random hex>.tmp", the name cut where it would become too long: for any number of
 // writers.
 Path UniqueTemporaryPath(const Path& path, Random& random);
+// Whether a name is of that form: no other program's, by all odds.
+bool IsUniqueTemporaryName(std::string_view name);
 
 // Removes every temporary file directly in `directory`; how many. Only for a directory that has
 // no other writer now. A missing directory has none.

@@ -16,6 +16,9 @@ namespace {
 // first write is a full copy and slow, can lose the race for the next name.
 constexpr std::chrono::seconds kClaimMaxAge{15};
 
+// What nobody has written to for this long, nobody will finish.
+constexpr std::chrono::hours kUnfinishedMaxAge{1};
+
 ProofMode Decide(ProofMode wanted, const store::ObjectStore& target) {
   if (wanted != ProofMode::kAutomatic) return wanted;
   return target.capabilities().bills_requests ? ProofMode::kOff : ProofMode::kOn;
@@ -51,6 +54,7 @@ Result<void> Destination::Connect(const capture::Staging& staging) {
     if (!writing_.empty()) return Fail(Errc::kBusy, "an object is being written or deleted");
   }
   RUNNEL_TRY_VOID(NoteClaim(claim_.epoch() == 0 ? claim_.Take() : claim_.Renew()));
+  SweepUnfinished();
   RUNNEL_TRY(Manifest manifest, Manifest::List(store_, layout_));
   const Txid newest = manifest.newest();
   const Txid reach = manifest.reach();
@@ -90,6 +94,29 @@ Result<void> Destination::Connect(const capture::Staging& staging) {
   const bool is_damaged = snapshot_need_ && snapshot_need_->urgency == SnapshotUrgency::kSoon;
   if (need || !is_damaged) snapshot_need_ = std::move(need);
   return {};
+}
+
+// Rubbish harms nobody but who pays for the disk: not worth failing for.
+void Destination::SweepUnfinished() {
+  const WallTime older_than = environment_.clock.Now() - kUnfinishedMaxAge;
+  const std::string claim = layout_.ClaimKey().text();
+  std::vector<std::string> prefixes = {claim.substr(0, claim.rfind('/') + 1)};
+  for (int i = 0; i < kLevelCount; ++i) {
+    prefixes.push_back(layout_.LevelPrefix(Level{static_cast<std::uint8_t>(i)}));
+  }
+  std::size_t count = 0;
+  for (const std::string& prefix : prefixes) {
+    auto swept = store_.SweepUnfinished(prefix, older_than);
+    if (!swept) {
+      environment_.log.Warn("unfinished objects of an earlier run cannot be removed",
+                            {{"destination", settings_.name}, {"error", swept.error()}});
+      return;
+    }
+    count += *swept;
+  }
+  if (count == 0) return;
+  environment_.log.Info("removed unfinished objects of an earlier run",
+                        {{"destination", settings_.name}, {"count", count}});
 }
 
 bool Destination::Continues(const ltx::Header& cut) const {

@@ -169,6 +169,7 @@ class Destination {
   DestinationStatus status() const;
 
  private:
+  void SweepUnfinished();
   Result<void> SettleCollision(Txid txid);
   // A write under way: the manifest is to be changed by it.
   class Writing {

@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include "fs/file_operations.h"
 #include "replicate/merge_inputs.h"
+#include "store/file_store.h"
 #include "testing/pausing_store.h"
 #include "testing/replica_world.h"
 
@@ -126,6 +128,28 @@ TEST_F(DestinationTest, NothingIsListedWhileAnObjectIsOnItsWay) {
             [&] { EXPECT_FAILS(Errc::kBusy, pausing.Connect(machine.database.staging())); });
   EXPECT_OK(Merge(Txid{2}, pausing));
   EXPECT_OK(pausing.Connect(machine.database.staging()));
+}
+
+TEST_F(DestinationTest, WhatADeadDaemonLeftUnfinishedIsSweptByTheNext) {
+  const auto leave = [&](const std::string& name) {
+    EXPECT_OK(fs.CreateDirectories("/replica/ltx/9", {.mode = 0700}));
+    EXPECT_OK(fs::ReplaceFile(fs, "/replica/ltx/9/" + name, {}, {.mode = 0600}));
+  };
+  leave("0000000000000001-0000000000000009.ltx.0123456789abcdef.tmp");
+  leave("0000000000000001-0000000000000009.ltx.tmp");  // another program's
+  clock.Advance(59min);
+  leave("0000000000000001-000000000000000a.ltx.0123456789abcdef.tmp");
+  clock.Advance(2min);
+  store::FileStore files(fs, "/replica", {}, clock, random);
+  Destination other({}, files, store::ReplicaLayout(store::LayoutKind::kTree, ""),
+                    {.host = "host", .boot_id = "b", .database = "d"},
+                    LocalFiles{.spool_folder = "/spool", .ownership = {}}, environment);
+  ASSERT_OK(other.Connect(machine.database.staging()));
+  std::vector<std::string> left;
+  for (const auto& entry : fs.List("/replica/ltx/9").value()) left.push_back(entry.name);
+  EXPECT_THAT(left, ::testing::UnorderedElementsAre(
+                        "0000000000000001-0000000000000009.ltx.tmp",
+                        "0000000000000001-000000000000000a.ltx.0123456789abcdef.tmp"));
 }
 
 // Nothing leads to its newest object.

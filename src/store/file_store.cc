@@ -177,8 +177,7 @@ Result<void> FileStore::Delete(std::span<const ObjectKey> keys) {
   return {};
 }
 
-Result<std::size_t> FileStore::RemoveStaleTemporaryFiles(const std::string& prefix,
-                                                         WallTime older_than) {
+Result<std::size_t> FileStore::SweepUnfinished(const std::string& prefix, WallTime older_than) {
   RUNNEL_CHECK(prefix.empty() || prefix.ends_with('/'));
   const fs::Path directory = root_ / prefix;
   auto entries = files_.List(directory);
@@ -188,7 +187,7 @@ Result<std::size_t> FileStore::RemoveStaleTemporaryFiles(const std::string& pref
   }
   std::size_t count = 0;
   for (const fs::DirectoryEntry& entry : *entries) {
-    if (entry.type != fs::FileType::kRegular || !fs::IsTemporaryName(entry.name)) continue;
+    if (entry.type != fs::FileType::kRegular || !fs::IsUniqueTemporaryName(entry.name)) continue;
     const fs::Path path = directory / entry.name;
     auto info = files_.Stat(path);
     if (info && info->modified >= older_than) continue;

@@ -50,10 +50,8 @@ class FileStore final : public ObjectStore {
   // Durable when it returns. Directories stay, also empty ones.
   Result<void> Delete(std::span<const ObjectKey> keys) override;
 
-  // Removes what dead writers left directly in the directory of `prefix` (which ends with '/', or
-  // is empty): temporary files last written before `older_than`; how many. A writer that is alive
-  // after all, and loses its file to this, gets kUnavailable.
-  Result<std::size_t> RemoveStaleTemporaryFiles(const std::string& prefix, WallTime older_than);
+  // Temporary files of other programs stay.
+  Result<std::size_t> SweepUnfinished(const std::string& prefix, WallTime older_than) override;
 
  private:
   class Writer;

@@ -230,19 +230,18 @@ TEST_F(FileStoreTest, SweepsWhatDeadWritersLeft) {
   clock_.Advance(std::chrono::hours(1));
   const WallTime an_hour_later = clock_.Now();
   ASSERT_OK_AND_ASSIGN(auto living, store_.StartPut(kKey, {}));
-  ASSERT_OK_AND_ASSIGN(const std::size_t count,
-                       store_.RemoveStaleTemporaryFiles("db/ltx/0/", an_hour_later));
-  EXPECT_EQ(count, 2U);
+  ASSERT_OK_AND_ASSIGN(const std::size_t count, store_.SweepUnfinished("db/ltx/0/", an_hour_later));
+  EXPECT_EQ(count, 1U);
+  EXPECT_OK(memory_.Stat("/root/db/ltx/0/litestreams.ltx.tmp"));
   EXPECT_OK(living->Commit());
-  EXPECT_EQ(*store_.RemoveStaleTemporaryFiles("none/", an_hour_later), 0U);
+  EXPECT_EQ(*store_.SweepUnfinished("none/", an_hour_later), 0U);
 }
 
 TEST_F(FileStoreTest, AWriterThatWasSweptFailsAndCanBeRetried) {
   ASSERT_OK_AND_ASSIGN(auto writer, store_.StartPut(kKey, {}));
   ASSERT_OK(writer->Append(AsBytes("x")));
   clock_.Advance(std::chrono::hours(1));
-  ASSERT_OK_AND_ASSIGN(const std::size_t count,
-                       store_.RemoveStaleTemporaryFiles("db/ltx/0/", clock_.Now()));
+  ASSERT_OK_AND_ASSIGN(const std::size_t count, store_.SweepUnfinished("db/ltx/0/", clock_.Now()));
   EXPECT_EQ(count, 1U);
   EXPECT_FAILS(Errc::kUnavailable, writer->Commit());
   EXPECT_FAILS(Errc::kNotFound, store_.Head(kKey));

@@ -144,6 +144,15 @@ class ObjectStore {
   // Deletes what is there of `keys`; a key that is not there is a success. On an error some may
   // be gone.
   virtual Result<void> Delete(std::span<const ObjectKey> keys) = 0;
+
+  // Removes what writers of ours that died have left directly under `prefix` (which ends with '/',
+  // or is empty), last touched before `older_than`; how many. None of it is an object. A writer
+  // that is alive after all, and loses its work to this, gets kUnavailable.
+  virtual Result<std::size_t> SweepUnfinished(const std::string& prefix, WallTime older_than) {
+    (void)prefix;
+    (void)older_than;
+    return 0;
+  }
 };
 
 // The whole of a small object. kCorruption if it is larger than `size_max_bytes`.

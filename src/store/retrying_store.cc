@@ -67,6 +67,10 @@ Result<void> RetryingStore::Delete(std::span<const ObjectKey> keys) {
   return Retry([&] { return store_.Delete(keys); });
 }
 
+Result<std::size_t> RetryingStore::SweepUnfinished(const std::string& prefix, WallTime older_than) {
+  return Retry([&] { return store_.SweepUnfinished(prefix, older_than); });
+}
+
 Result<ObjectInfo> RetryingStore::PutWhole(const ObjectKey& key, const PutOptions& options,
                                            ByteView body) {
   // Whether an earlier attempt may have taken effect without telling us.

@@ -46,6 +46,7 @@ class RetryingStore final : public ObjectStore {
   Result<ListPage> List(const std::string& prefix, const std::optional<ObjectKey>& start_after,
                         std::size_t limit) override;
   Result<void> Delete(std::span<const ObjectKey> keys) override;
+  Result<std::size_t> SweepUnfinished(const std::string& prefix, WallTime older_than) override;
 
  private:
   class Writer;

@@ -54,6 +54,10 @@ class PausingStore final : public store::ObjectStore {
     Count();
     return store_.Delete(keys);
   }
+  Result<std::size_t> SweepUnfinished(const std::string& prefix, WallTime older_than) override {
+    Count();
+    return store_.SweepUnfinished(prefix, older_than);
+  }
 
  private:
   class Writer final : public store::ObjectWriter {
