@@ -102,7 +102,7 @@ dbs:
     sync-interval: 3s
     page-encoding: block
     replicas:
-      - {name: a, type: file, path: backup/a, sync-interval: 10ms, required: true}
+      - {name: a, type: file, path: backup/a, page-encoding: frame, sync-interval: 10ms, required: true}
       - {url: "file:///b%20c", page-encoding: frame, snapshot-interval: 1h, retention: 72h, max-sync-ltx-files: 0}
   - dir: /tenants
     pattern: "*.db"
@@ -143,7 +143,7 @@ dbs:
   EXPECT_EQ(a.name, "a");
   EXPECT_EQ(a.path, "/app/backup/a");
   EXPECT_EQ(a.sync_interval, 10ms);
-  EXPECT_EQ(a.page_encoding, PageEncoding::kBlock);
+  EXPECT_EQ(a.page_encoding, PageEncoding::kFrame);
   EXPECT_EQ(a.snapshots, (Snapshots{12h, 48h}));
   EXPECT_EQ(a.max_sync_ltx_files, 10u);
   EXPECT_TRUE(a.required);
@@ -337,10 +337,10 @@ TEST(ParseConfigTest, StagingHasALeastSize) {
   EXPECT_THAT(Findings("max-staging-bytes: 2GiB\n"), IsEmpty());
 }
 
-TEST(ParseConfigTest, WarnsWhereReplicasWantDifferentEncodings) {
+TEST(ParseConfigTest, ReplicasOfOneDatabaseHaveOneEncoding) {
   const std::string head = "dbs:\n  - path: /db\n    replicas:\n      - {path: /a}\n";
   EXPECT_THAT(Findings(head + "      - {path: /b, page-encoding: frame}\n"),
-              ElementsAre(HasSubstr("the encoding of the first one")));
+              ElementsAre(AllOf(HasSubstr("!5:"), HasSubstr("in line 4"))));
   EXPECT_THAT(Findings(head + "      - {path: /b, page-encoding: block}\n"), IsEmpty());
 }
 

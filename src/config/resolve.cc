@@ -197,10 +197,12 @@ class Resolver {
       database.replicas.push_back(std::move(replica));
     }
     for (const Replica& replica : database.replicas) {
-      if (replica.page_encoding == database.replicas.front().page_encoding) continue;
-      diagnostics_.AddWarning(replica.place,
-                              "page-encoding has no effect: the replicas of a database are made "
-                              "from the same files, in the encoding of the first one");
+      const Replica& first = database.replicas.front();
+      if (replica.page_encoding == first.page_encoding) continue;
+      Error(replica.place,
+            fmt::format("page-encoding differs from that of the replica in line {}: the replicas "
+                        "of a database are made from the same files, so give both the same",
+                        first.place.line));
     }
     if (!section.replicas.empty() && std::ranges::none_of(database.replicas, &Replica::required)) {
       Error(section.place,
