@@ -58,6 +58,11 @@ ExitCode Fails(Process& process, const Error& error) {
 
 std::span<const Command> Commands() { return kCommands; }
 
+config::Strictness StrictnessOf(std::string_view program) {
+  const std::string_view name = program.substr(program.rfind('/') + 1);
+  return name == "litestream" ? config::Strictness::kLitestream : config::Strictness::kRunnel;
+}
+
 ExitCode RunMain(Process& process, std::span<const std::string> arguments) {
   if (arguments.empty()) {
     process.out(Usage());

@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "cli/flags.h"
 #include "config/environment.h"
+#include "config/parse_config.h"
 #include "fs/file_system.h"
 
 namespace runnel::cli {
@@ -32,6 +33,7 @@ struct Process {
   std::function<void(std::string_view)> out;  // standard output
   std::function<void(std::string_view)> err;  // standard error
   Terminal err_is_terminal = Terminal::kNo;
+  config::Strictness strictness = config::Strictness::kRunnel;
 };
 
 struct Command {
@@ -41,6 +43,10 @@ struct Command {
 };
 
 std::span<const Command> Commands();
+
+// How strict a program of this name (argv[0]) is: one that stands in for `litestream` takes every
+// configuration that Litestream took.
+config::Strictness StrictnessOf(std::string_view program);
 
 // `arguments` without the program's name.
 ExitCode RunMain(Process& process, std::span<const std::string> arguments);

@@ -203,5 +203,20 @@ TEST_F(CommandTest, ADatabaseThatTheConfigurationDoesNotHaveIsNamed) {
   ExpectRefused({"restore", "-config", "/c.yml", "/other.db"}, "/other.db is not in /c.yml");
 }
 
+TEST_F(CommandTest, UnderTheNameLitestreamAnUnknownKeyIsAWarning) {
+  EXPECT_EQ(StrictnessOf("/usr/local/bin/litestream"), config::Strictness::kLitestream);
+  EXPECT_EQ(StrictnessOf("litestream"), config::Strictness::kLitestream);
+  for (const char* other : {"", "runnel", "/litestream/runnel", "litestream2"}) {
+    EXPECT_EQ(StrictnessOf(other), config::Strictness::kRunnel) << other;
+  }
+  WriteFile("/c.yml", "colour: blue\ndbs:\n  - path: /db\n    replica: {path: /none}\n");
+  const Arguments restore = {"restore", "-config", "/c.yml", "-o", "/out", "/db"};
+  ExpectRefused(restore, "colour");
+  process_.strictness = config::Strictness::kLitestream;
+  EXPECT_EQ(Run(restore), ExitCode::kFailure);
+  EXPECT_THAT(err_, HasSubstr("colour"));
+  EXPECT_THAT(err_, HasSubstr("no backup")) << "it went on";
+}
+
 }  // namespace
 }  // namespace runnel::cli

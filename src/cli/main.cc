@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <string>
 #include <vector>
@@ -39,7 +40,7 @@ runnel::config::Environment ReadEnvironment(char** entries) {
 int main(int argc, char** argv, char** envp) {
   // Past `ulimit -f` a write fails, as on a full disk; it does not end the process.
   ::signal(SIGXFSZ, SIG_IGN);
-  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
   runnel::fs::PosixFileSystem fs;
   runnel::runtime::SystemClock clock;
   runnel::runtime::SystemRandom random;
@@ -53,6 +54,7 @@ int main(int argc, char** argv, char** envp) {
       .out = [](std::string_view text) { Print(STDOUT_FILENO, text); },
       .err = [](std::string_view text) { Print(STDERR_FILENO, text); },
       .err_is_terminal =
-          ::isatty(STDERR_FILENO) == 1 ? runnel::cli::Terminal::kYes : runnel::cli::Terminal::kNo};
+          ::isatty(STDERR_FILENO) == 1 ? runnel::cli::Terminal::kYes : runnel::cli::Terminal::kNo,
+      .strictness = runnel::cli::StrictnessOf(argc > 0 ? argv[0] : "")};
   return static_cast<int>(runnel::cli::RunMain(process, arguments));
 }

@@ -66,7 +66,8 @@ Result<config::Config> LoadConfig(Process& process, const ConfigFlags& flags) {
                             path));
   }
   config::ParsedConfig parsed =
-      config::ParseConfig(AsText(*text), {.expansion = flags.no_expand_env == Switch::kOn
+      config::ParseConfig(AsText(*text), {.strictness = process.strictness,
+                                          .expansion = flags.no_expand_env == Switch::kOn
                                                            ? config::Expansion::kNone
                                                            : config::Expansion::kEnvironment,
                                           .environment = process.environment,

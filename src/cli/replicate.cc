@@ -21,7 +21,9 @@ namespace {
 constexpr std::string_view kText =
     "Keeps copies of live databases, until it is told to stop (SIGTERM, or Ctrl-C). The databases\n"
     "are those of the configuration file, or one database and its replica URLs on the command\n"
-    "line. Applications need no change; nothing is written into their databases.";
+    "line. Applications need no change. Nothing is written into their databases, but for the "
+    "switch\n"
+    "to WAL mode of one that is not in it (journal-mode: require refuses such a one instead).";
 
 struct ReplicateFlags {
   ConfigFlags config;
