@@ -270,6 +270,22 @@ Result<std::size_t> Connection::ReadDatabaseFile(std::uint64_t offset, MutableBy
   return static_cast<std::size_t>(std::min<std::uint64_t>(real, out.size()));
 }
 
+Result<void> Connection::SyncDatabaseFile() { return SyncFile(file_); }
+
+Result<void> Connection::SyncWal() {
+  sqlite3_file* wal = nullptr;
+  const int rc = sqlite3_file_control(db_, kSchema, SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+  if (rc != SQLITE_OK) return Fail(SqliteError(rc, "find the WAL"));
+  return SyncFile(wal);
+}
+
+Result<void> Connection::SyncFile(sqlite3_file* file) {
+  if (file == nullptr || file->pMethods == nullptr) return {};  // not open yet: nothing written
+  const int rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL | SQLITE_SYNC_DATAONLY);
+  if (rc != SQLITE_OK) return Fail(MakeError(rc, LastErrno(file), path_.native(), "sync"));
+  return {};
+}
+
 Result<bool> Connection::HasMoved() {
   int moved = 0;
   const int rc = sqlite3_file_control(db_, kSchema, SQLITE_FCNTL_HAS_MOVED, &moved);

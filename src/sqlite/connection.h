@@ -116,6 +116,12 @@ class Connection {
   // were real.
   Result<std::size_t> ReadDatabaseFile(std::uint64_t offset, MutableBytes out);
 
+  // Make durable what was written so far, by whomever, to the database file or to the WAL, without
+  // any lock: for a checkpoint that comes after it and should find little left to sync. While
+  // writers go on, what they write meanwhile is not waited for.
+  Result<void> SyncDatabaseFile();
+  Result<void> SyncWal();
+
   // The file at path() is not the one that is open: deleted, or replaced by rename.
   Result<bool> HasMoved();
 
@@ -149,6 +155,7 @@ class Connection {
   Result<void> BeginAnyMode();
   Result<void> NoteWalFiles();
   Result<void> Step(sqlite3_stmt*& statement, const char* sql, const char* what);
+  Result<void> SyncFile(sqlite3_file* file);
   Result<void> EndAfterFailedBegin(Error error);
   bool HasWal();
   Error SqliteError(int code, const char* what) const;

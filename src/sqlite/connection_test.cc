@@ -224,6 +224,15 @@ TEST_F(ConnectionTest, ReadsTheFileAndSaysHowMuchWasReal) {
   EXPECT_EQ(*connection->PageSize(), 4096U);
 }
 
+TEST_F(ConnectionTest, SyncsItsFilesInAndOutOfATransaction) {
+  const auto connection = OpenReady();
+  EXPECT_OK(connection->SyncDatabaseFile());
+  EXPECT_OK(connection->SyncWal());
+  ASSERT_OK(connection->Begin());
+  EXPECT_OK(connection->SyncDatabaseFile());
+  EXPECT_OK(connection->SyncWal());
+}
+
 TEST_F(ConnectionTest, NoticesThatItsFilesAreGone) {
   const auto connection = OpenReady();
   const WalFiles ours = connection->wal_files();

@@ -55,10 +55,13 @@ bool TryLoadHeader(const volatile std::byte* region, WalIndexBytes& header) {
   return header == second && header[kIsInitOffset] != std::byte{0} && HasValidChecksum(header);
 }
 
+int TryLockByte(sqlite3_file* file, int byte) {
+  return file->pMethods->xShmLock(file, byte, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE);
+}
+
 Result<void> LockByte(Connection& connection, int byte) {
   RUNNEL_CHECK(!connection.in_transaction());
-  sqlite3_file* file = connection.wal_index_file();
-  const int rc = file->pMethods->xShmLock(file, byte, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE);
+  const int rc = TryLockByte(connection.wal_index_file(), byte);
   if (rc != SQLITE_OK) return Fail(MakeError(rc, 0, connection.path().native(), "lock"));
   return {};
 }
@@ -107,6 +110,17 @@ Result<LiveWalIndex> ReadLiveWalIndex(Connection& connection) {
 Result<WriteLock> WriteLock::Take(Connection& connection) {
   RUNNEL_TRY_VOID(LockByte(connection, kWriteLockByte));
   return WriteLock(connection.wal_index_file());
+}
+
+Result<std::optional<WriteLock>> WriteLock::TakeBetweenCommits(Connection& connection, int tries) {
+  RUNNEL_CHECK(!connection.in_transaction());
+  sqlite3_file* file = connection.wal_index_file();
+  for (int i = 0; i < tries; ++i) {
+    const int rc = TryLockByte(file, kWriteLockByte);
+    if (rc == SQLITE_OK) return WriteLock(file);
+    if (rc != SQLITE_BUSY) return Fail(MakeError(rc, 0, connection.path().native(), "lock"));
+  }
+  return std::nullopt;
 }
 
 WriteLock::~WriteLock() {

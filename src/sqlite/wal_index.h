@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 
 #include "base/result.h"
 #include "fs/file_system.h"
@@ -39,6 +40,10 @@ class WriteLock {
   // Never waits: kBusy while a writer has it. `connection` must outlive the lock, must have had a
   // successful Begin(), and may not Begin() or Checkpoint() while it carries the lock.
   static Result<WriteLock> Take(Connection& connection);
+
+  // As Take(), so many times in a row until it succeeds: a writer that never pauses leaves the lock
+  // for some microseconds between two commits. Nothing if it was held each time.
+  static Result<std::optional<WriteLock>> TakeBetweenCommits(Connection& connection, int tries);
 
   WriteLock(WriteLock&& other) noexcept : file_(other.file_) { other.file_ = nullptr; }
   WriteLock(const WriteLock&) = delete;
