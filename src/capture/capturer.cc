@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "capture/wal_tail.h"
@@ -15,15 +16,21 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
 // How long we try to get the WRITE lock between two commits of saturating writers, how long we
-// keep it, and how often to look meanwhile.
+// keep it, and how often to look meanwhile. Most of the time one of them has it: it is tried many
+// times in a row, for about as long as a few commits take, with an fsync each.
 constexpr milliseconds kForcedWaitMax{20};
 constexpr milliseconds kForcedTimeMax{10};
 constexpr microseconds kForcedLook{50};
+constexpr int kForcedTries = 1024;
+constexpr int kCheckpointProbes = 256;
 
-// How long the mark may stay behind meanwhile, and what may be captured under the lock, in
-// thresholds.
-constexpr milliseconds kForcedMarkKeptMax{5};
-constexpr std::uint64_t kForcedCaptureMax = 4;
+// How long the mark may stay behind while nobody commits.
+constexpr milliseconds kMarkKeptMax{5};
+
+// How often, at most, to sync before the lock what was written since the last time; and how few
+// frames, as a part of a threshold, are left to the checkpoint under the lock, to capture and sync.
+constexpr int kSyncsAheadMax = 3;
+constexpr std::uint32_t kLeftForLockPart = 8;
 
 // How soon to try again when the fence kept the mark from moving.
 constexpr milliseconds kFenceLook{1};
@@ -132,9 +139,10 @@ Result<void> Capturer::CaptureUpTo(const WalState& state, Segment& segment) {
   // all of the one before was captured.
   const WalPosition& held = mark_.held().position;
   const bool was_empty = captured_.position.frame == FrameNo{0};
-  const bool missed_the_end = state.position.salts != captured_.position.salts &&
-                              ((held.salts != captured_.position.salts && !was_empty) ||
-                               ToInt(held.frame) > ToInt(captured_.position.frame));
+  const bool missed_the_end =
+      state.position.salts != captured_.position.salts &&
+      ((held.salts != captured_.position.salts && !was_empty) ||
+       (held.salts == captured_.position.salts && held.frame != captured_.position.frame));
   if (missed_the_end) {
     return Fail(Errc::kCorruption, "the WAL started over before all of it was captured");
   }
@@ -151,6 +159,7 @@ Result<void> Capturer::CaptureUpTo(const WalState& state, Segment& segment) {
     RUNNEL_TRY_VOID(CaptureFrames(*wal_, captured_.position, state, segment));
   }
   captured_ = state;
+  captured_at_ = clock_.MonotonicNow();
   return {};
 }
 
@@ -189,25 +198,51 @@ Result<bool> Capturer::HasWork() {
   return IsInTheWay(*live);
 }
 
-// Past the hard bound the mark is not moved before the WRITE lock is ours: with SQLite's own
-// threshold exceeded, each move has the application run a checkpoint in its next commit, which
-// takes as long as ours and is in its way.
-bool Capturer::CanCaptureUnderLock(const Segment& segment) {
+// With SQLite's own threshold exceeded, each move of the mark has the application run a checkpoint
+// in its next commit, which takes as long as ours, is in its way, and copies all but the last
+// frames. So while writers leave no gap the mark stays until the WRITE lock is ours, or until they
+// pause: somebody may be waiting for it with the WRITE lock held, which tells nobody.
+bool Capturer::MarkStays(const Segment& segment) {
   if (behind_held_ || fence_closed_ || !segment.committed()) return false;
   const auto live = mark_.Live();
-  if (!live || live->state.position.salts != captured_.position.salts) return false;
-  const std::uint64_t frames =
-      ToInt(live->state.position.frame) - std::uint64_t{ToInt(captured_.position.frame)};
-  return frames <= kForcedCaptureMax * options_.checkpoint.threshold_frames &&
-         policy_.Decide(*live, clock_.MonotonicNow()) == CheckpointStep::kForced;
+  if (!live || IsInTheWay(*live)) return false;
+  const WalPosition& newest = live->state.position;
+  if (newest.salts != mark_.held().position.salts) return false;
+  const MonotonicTime now = clock_.MonotonicNow();
+  if (newest == captured_.position && now - captured_at_ >= kMarkKeptMax) return false;
+  return policy_.Decide(*live, now) == CheckpointStep::kForced ||
+         policy_.AwaitsHardBound(*live, now);
+}
+
+// Frames, as far as can be told.
+std::uint64_t Capturer::LeftToCapture() {
+  const auto live = mark_.Live();
+  if (!live || live->state.position.salts != captured_.position.salts) return 0;
+  const FrameNo newest = live->state.position.frame;
+  return newest > captured_.position.frame ? ToInt(newest) - ToInt(captured_.position.frame) : 0;
+}
+
+// What is committed is captured, the mark stays behind. In the held generation frames past the mark
+// are as intact as those up to it (capture/read_mark.h).
+Result<void> Capturer::CaptureAhead(Segment& segment) {
+  RUNNEL_TRY(const LiveWal live, mark_.Live());
+  if (live.state.position.salts != mark_.held().position.salts) return {};
+  return CaptureUpTo(live.state, segment);
 }
 
 Result<std::optional<MonotonicTime>> Capturer::Service(Segment& segment) {
-  if (!CanCaptureUnderLock(segment)) {
+  const bool mark_stays = MarkStays(segment);
+  if (mark_stays) {
+    RUNNEL_TRY_VOID(CaptureAhead(segment));
+  } else {
     RUNNEL_TRY(const bool has_work, HasWork());
     if (has_work) RUNNEL_TRY_VOID(CatchUp(segment));
   }
-  RUNNEL_TRY(const LiveWal before, mark_.Live());
+  RUNNEL_TRY(LiveWal before, mark_.Live());
+  if (policy_.NearsHardBound(before, clock_.MonotonicNow())) {
+    RUNNEL_TRY_VOID(SyncAhead(segment));
+    RUNNEL_TRY(before, mark_.Live());
+  }
   const CheckpointStep step = policy_.Decide(before, clock_.MonotonicNow());
   CheckpointObstacle obstacle = CheckpointObstacle::kReader;
   if (step == CheckpointStep::kPassive) {
@@ -220,7 +255,10 @@ Result<std::optional<MonotonicTime>> Capturer::Service(Segment& segment) {
   policy_.Note(step, obstacle, before, after, now);
   // A checkpoint that waits for us tells nobody, and holds the WRITE lock meanwhile.
   if (fence_closed_ || IsInTheWay(after)) return now + kFenceLook;
-  return policy_.NextLook(after);
+  auto next = policy_.NextLook(after);
+  const bool mark_is_behind = mark_stays && mark_.held().position != captured_.position;
+  if (mark_is_behind && (!next || *next > now + kMarkKeptMax)) next = now + kMarkKeptMax;
+  return next;
 }
 
 Result<void> Capturer::CheckpointPassive(Segment& segment) {
@@ -239,33 +277,75 @@ Result<CheckpointObstacle> Capturer::TryPassive(Segment& segment) {
 
 // Writers that leave no gap between two commits never let a checkpoint reach the end. With the
 // WRITE lock held nobody commits, so the last frames can be captured, copied and the mark moved to
-// slot 0; the next writer then starts the WAL over. While another checkpoint runs, the lock would
-// keep writers waiting for nothing.
+// slot 0; the next writer then starts the WAL over. Whatever can be opened, written or synced
+// before is not under the lock: a writer that finds it taken for more than a millisecond sleeps for
+// three, then for eight.
 Result<CheckpointObstacle> Capturer::ForceCheckpoint(Segment& segment) {
-  RUNNEL_TRY(sqlite::Connection * locker, mark_.WriteLocker());
-  // What can be opened or written before is not under the lock.
   RUNNEL_TRY_VOID(mark_.PrepareCheckpoint());
-  RUNNEL_TRY_VOID(segment.Flush());
+  RUNNEL_TRY_VOID(SyncAhead(segment));
   const MonotonicTime start = clock_.MonotonicNow();
-  MonotonicTime move_at = start + kForcedMarkKeptMax;
+  MonotonicTime move_at = start + kMarkKeptMax;
   for (;;) {
-    RUNNEL_TRY(const sqlite::LockState checkpoint, sqlite::ProbeCheckpointLock(*locker));
-    if (checkpoint == sqlite::LockState::kFree) {
-      auto lock = sqlite::WriteLock::Take(*locker);
+    {
+      RUNNEL_TRY(const std::optional<sqlite::WriteLock> lock, TakeWriteLock());
       if (lock) {
         return BackfillUnderWriteLock(segment, clock_.MonotonicNow() + kForcedTimeMax);
       }
-      if (lock.error().code() != Errc::kBusy) return Fail(std::move(lock).error());
     }
     const MonotonicTime now = clock_.MonotonicNow();
     if (now >= start + kForcedWaitMax) return CheckpointObstacle::kCheckpointer;
-    if (now >= move_at) {
+    if (now >= move_at && now - captured_at_ >= kMarkKeptMax) {
       // An application's TRUNCATE that has both locks may be waiting for our mark.
       RUNNEL_TRY_VOID(CatchUp(segment));
-      move_at = now + kForcedMarkKeptMax;
+      move_at = now + kMarkKeptMax;
     }
     clock_.Sleep(kForcedLook);
+    RUNNEL_TRY_VOID(CaptureAhead(segment));
   }
+}
+
+// Leaves little to capture, write and sync under the lock, as far as the disk keeps up with the
+// writers.
+Result<void> Capturer::SyncAhead(Segment& segment) {
+  RUNNEL_TRY(sqlite::Connection * locker, mark_.WriteLocker());
+  const std::uint32_t little = options_.checkpoint.threshold_frames / kLeftForLockPart;
+  const auto frames_since = [](const WalPosition& from, const WalPosition& to) {
+    return from.salts == to.salts ? ToInt(to.frame) - ToInt(from.frame) : ToInt(to.frame);
+  };
+  for (int i = 0; i < kSyncsAheadMax; ++i) {
+    RUNNEL_TRY_VOID(CaptureAhead(segment));
+    if (!segment.committed()) break;
+    RUNNEL_TRY_VOID(segment.Flush());
+    RUNNEL_TRY(const LiveWal before, mark_.Live());
+    if (frames_since(synced_, before.state.position) < little) break;
+    if (!policy_.MaySyncAhead(before, clock_.MonotonicNow())) break;
+    const bool another_wal = synced_.salts != before.state.position.salts;
+    if (another_wal || before.backfilled > backfill_synced_) {
+      RUNNEL_TRY_VOID(locker->SyncDatabaseFile());
+      backfill_synced_ = before.backfilled;
+    }
+    RUNNEL_TRY_VOID(locker->SyncWal());
+    synced_ = before.state.position;
+    RUNNEL_TRY(const LiveWal after, mark_.Live());
+    policy_.NoteSyncBesideWriters(frames_since(synced_, after.state.position),
+                                  clock_.MonotonicNow());
+  }
+  return {};
+}
+
+// Nothing if a writer has it all the time; if somebody else's checkpoint runs, beside which ours
+// could copy nothing, while writers would wait for both; or if a large transaction came in between.
+// The one that an application runs after a commit past its own threshold is over at once where our
+// mark has not moved.
+Result<std::optional<sqlite::WriteLock>> Capturer::TakeWriteLock() {
+  RUNNEL_TRY(sqlite::Connection * locker, mark_.WriteLocker());
+  RUNNEL_TRY(auto lock, sqlite::WriteLock::TakeBetweenCommits(*locker, kForcedTries));
+  if (!lock || LeftToCapture() > options_.checkpoint.threshold_frames) return std::nullopt;
+  for (int i = 0; i < kCheckpointProbes; ++i) {
+    RUNNEL_TRY(const sqlite::LockState checkpoint, sqlite::ProbeCheckpointLock(*locker));
+    if (checkpoint == sqlite::LockState::kFree) return lock;
+  }
+  return std::nullopt;
 }
 
 Result<CheckpointObstacle> Capturer::BackfillUnderWriteLock(Segment& segment,

@@ -24,6 +24,7 @@
 #include "capture/segment.h"
 #include "fs/file_system.h"
 #include "sqlite/open_registry.h"
+#include "sqlite/wal_index.h"
 
 namespace runnel::capture {
 
@@ -64,8 +65,9 @@ class Capturer {
   Result<void> CatchUp(Segment& segment);
   bool fence_closed() const { return fence_closed_; }
 
-  // CatchUp(), then whatever the checkpoint policy asks for. Returns when to look again though
-  // nothing was written.
+  // Captures everything that is committed, then does whatever the checkpoint policy asks for. Moves
+  // the mark as CatchUp() does, unless writers leave no gap and the hard bound is near. Returns
+  // when to look again though nothing was written.
   Result<std::optional<MonotonicTime>> Service(Segment& segment);
 
   // A checkpoint now, whatever the policy; for tests and a final pass. Never blocks, may achieve
@@ -93,13 +95,17 @@ class Capturer {
   Result<void> OpenWal();
   Result<void> CheckWalFits(const WalState& held);
   Result<bool> HasWork();
-  bool CanCaptureUnderLock(const Segment& segment);
+  bool MarkStays(const Segment& segment);
+  std::uint64_t LeftToCapture();
+  Result<void> CaptureAhead(Segment& segment);
   bool IsInTheWay(const LiveWal& live) const;
   Result<void> CaptureHeld(Segment& segment);
   Result<void> CaptureUpTo(const WalState& state, Segment& segment);
   Result<void> PrepareForRestart(const WalState& state, Segment& segment);
   Result<CheckpointObstacle> TryPassive(Segment& segment);
   Result<CheckpointObstacle> ForceCheckpoint(Segment& segment);
+  Result<void> SyncAhead(Segment& segment);
+  Result<std::optional<sqlite::WriteLock>> TakeWriteLock();
   Result<CheckpointObstacle> BackfillUnderWriteLock(Segment& segment, MonotonicTime deadline);
 
   const CapturerOptions options_;
@@ -113,6 +119,12 @@ class Capturer {
   bool behind_held_ = false;   // captured_ is where an earlier capture ended, before the held mark
   bool fence_closed_ = false;  // the last CatchUp() could not move the mark
   wal::Salts persisted_;       // the generation that the segment's file knows of
+
+  // By SyncAhead(): up to where the WAL is synced, and the frames that were in the database file
+  // when it was.
+  WalPosition synced_;
+  FrameNo backfill_synced_{};
+  MonotonicTime captured_at_{};  // when captured_ moved last
 };
 
 }  // namespace runnel::capture

@@ -110,6 +110,56 @@ TEST(CheckpointPolicyTest, AnotherCheckpointInTheWayIsNotBackedOffFromAsAReaderI
   EXPECT_EQ(policy.Decide(Wal(250, 0), kStart + milliseconds(5)), kForced);
 }
 
+TEST(CheckpointPolicyTest, WritersThatLeaveNoGapAreLeftAloneUntilTheHardBound) {
+  CheckpointPolicy policy({.threshold_frames = 100});
+  EXPECT_FALSE(policy.AwaitsHardBound(Wal(110, 0), kStart));
+  // An eighth of a threshold came while it ran.
+  policy.Note(kPassive, CheckpointObstacle::kReader, Wal(100, 0), Wal(113, 100), kStart);
+  const MonotonicTime soon = kStart + milliseconds(19);
+  EXPECT_EQ(policy.Decide(Wal(150, 100), soon), kNone);
+  EXPECT_TRUE(policy.AwaitsHardBound(Wal(150, 100), soon));
+  EXPECT_EQ(policy.NextLook(Wal(150, 100)), kStart + milliseconds(20));
+  EXPECT_EQ(policy.Decide(Wal(200, 100), soon), kForced);
+  // They may have tired, or be others in the next generation.
+  EXPECT_EQ(policy.Decide(Wal(150, 100), kStart + milliseconds(20)), kPassive);
+  EXPECT_EQ(policy.Decide(Wal(100, 0, 2), soon), kPassive);
+  EXPECT_FALSE(policy.AwaitsHardBound(Wal(100, 0, 2), soon));
+}
+
+TEST(CheckpointPolicyTest, WritersThatAreThereAtTheEndOfEachTryAreTriedEverMoreSeldom) {
+  CheckpointPolicy policy({.threshold_frames = 1000});
+  std::uint32_t frames = 1000;
+  int tries = 0;
+  for (MonotonicTime now = kStart; now < kStart + milliseconds(500); now += milliseconds(1)) {
+    const LiveWal before = Wal(frames, frames - 2);
+    if (policy.Decide(before, now) == kNone) continue;
+    ++tries;
+    frames += 2;
+    policy.Note(kPassive, CheckpointObstacle::kReader, before, Wal(frames, frames - 2), now);
+  }
+  EXPECT_GE(tries, 6);
+  EXPECT_LE(tries, 8);
+}
+
+TEST(CheckpointPolicyTest, DiskThatWritersOutrunIsNotSyncedBesideThem) {
+  CheckpointPolicy policy({.threshold_frames = 100});
+  EXPECT_TRUE(policy.MaySyncAhead(Wal(200, 0), kStart));
+  EXPECT_FALSE(policy.MaySyncAhead(Wal(300, 0), kStart));
+  policy.Note(kPassive, CheckpointObstacle::kReader, Wal(100, 0), Wal(900, 100), kStart);
+  // Whatever the generation.
+  EXPECT_EQ(policy.Decide(Wal(150, 0, 2), kStart + milliseconds(999)), kNone);
+  EXPECT_FALSE(policy.MaySyncAhead(Wal(200, 0, 2), kStart + milliseconds(999)));
+  EXPECT_EQ(policy.Decide(Wal(200, 0, 2), kStart + milliseconds(1)), kForced);
+  EXPECT_EQ(policy.Decide(Wal(150, 0, 2), kStart + seconds(1)), kPassive);
+  EXPECT_TRUE(policy.MaySyncAhead(Wal(200, 0, 2), kStart + seconds(1)));
+  // Again: twice as long. Once it was quick: as at first.
+  policy.NoteSyncBesideWriters(100, kStart + seconds(1));
+  EXPECT_FALSE(policy.MaySyncAhead(Wal(200, 0, 2), kStart + milliseconds(2999)));
+  policy.NoteSyncBesideWriters(99, kStart + seconds(3));
+  policy.NoteSyncBesideWriters(100, kStart + seconds(3));
+  EXPECT_TRUE(policy.MaySyncAhead(Wal(200, 0, 2), kStart + seconds(4)));
+}
+
 TEST(CheckpointPolicyTest, FewFramesWaitForTheInterval) {
   CheckpointPolicy policy({.threshold_frames = 100, .interval = minutes(1)});
   policy.Note(kNone, CheckpointObstacle::kReader, Wal(5, 0), Wal(5, 0), kStart);

@@ -35,6 +35,7 @@ std::uint64_t Pacing::FramesToNextBound(std::uint64_t wal_frames) const {
   if (wal_frames < threshold_frames_) {
     return std::max((threshold_frames_ - wal_frames) / 2, std::uint64_t{threshold_frames_ / 8});
   }
+  if (wal_frames < ready_frames_) return ready_frames_ - wal_frames;
   if (wal_frames < hard_bound_frames_) return hard_bound_frames_ - wal_frames;
   return threshold_frames_;
 }

@@ -18,9 +18,12 @@ namespace runnel::capture {
 
 class Pacing {
  public:
-  // The sizes of the WAL at which a look has something to do.
-  Pacing(std::uint32_t threshold_frames, std::uint32_t hard_bound_frames)
-      : threshold_frames_(threshold_frames), hard_bound_frames_(hard_bound_frames) {}
+  // The sizes of the WAL at which a look has something to do, ascending.
+  Pacing(std::uint32_t threshold_frames, std::uint32_t ready_frames,
+         std::uint32_t hard_bound_frames)
+      : threshold_frames_(threshold_frames),
+        ready_frames_(ready_frames),
+        hard_bound_frames_(hard_bound_frames) {}
 
   // Something was written. Returns when to look, at the latest.
   MonotonicTime OnNotify(MonotonicTime now);
@@ -38,6 +41,7 @@ class Pacing {
   std::uint64_t FramesToNextBound(std::uint64_t wal_frames) const;
 
   std::uint32_t threshold_frames_;
+  std::uint32_t ready_frames_;
   std::uint32_t hard_bound_frames_;
   std::optional<MonotonicTime> last_look_;
   std::chrono::nanoseconds pace_ = std::chrono::milliseconds(1);

@@ -12,7 +12,7 @@ using std::chrono::seconds;
 constexpr MonotonicTime kStart{hours(5)};
 
 TEST(PacingTest, LooksSoonAfterANotificationAndThenEverLaterUntilTheCommitHadItsTime) {
-  Pacing pacing(800, 1600);
+  Pacing pacing(800, 1200, 1600);
   MonotonicTime now = pacing.OnNotify(kStart);
   EXPECT_EQ(now, kStart + milliseconds(1));
   int looks = 0;
@@ -33,7 +33,7 @@ TEST(PacingTest, LooksSoonAfterANotificationAndThenEverLaterUntilTheCommitHadIts
 }
 
 TEST(PacingTest, NothingIsOwedWithoutANotification) {
-  Pacing pacing(800, 1600);
+  Pacing pacing(800, 1200, 1600);
   EXPECT_FALSE(pacing.NextLook());
   pacing.OnLook(0, 0, kStart);
   EXPECT_FALSE(pacing.NextLook());
@@ -44,7 +44,7 @@ TEST(PacingTest, NothingIsOwedWithoutANotification) {
 // A commit is told when its frames are written, and shows after an fsync: the look that comes in
 // between finds the commit before it, and must not take that for the one it was told of.
 TEST(PacingTest, CommitThatIsStillOnItsWayBehindAnotherIsLookedForAgain) {
-  Pacing pacing(800, 1600);
+  Pacing pacing(800, 1200, 1600);
   const MonotonicTime look = pacing.OnNotify(kStart);
   pacing.OnLook(3, 3, look);
   const auto next = pacing.NextLook();
@@ -53,7 +53,7 @@ TEST(PacingTest, CommitThatIsStillOnItsWayBehindAnotherIsLookedForAgain) {
 }
 
 TEST(PacingTest, SaturatingWriterIsLookedAtWhenItsWalReachesTheHardBound) {
-  Pacing pacing(800, 1600);
+  Pacing pacing(800, 1200, 1600);
   MonotonicTime now = kStart;
   constexpr double kFramesPerMs = 100;
   std::uint64_t wal_frames = 0;
@@ -70,7 +70,7 @@ TEST(PacingTest, SaturatingWriterIsLookedAtWhenItsWalReachesTheHardBound) {
 }
 
 TEST(PacingTest, SlowWriterIsLookedAtAtMostEvery20Milliseconds) {
-  Pacing pacing(800, 1600);
+  Pacing pacing(800, 1200, 1600);
   MonotonicTime now = kStart;
   int looks = 0;
   while (now < kStart + seconds(2)) {
@@ -82,7 +82,7 @@ TEST(PacingTest, SlowWriterIsLookedAtAtMostEvery20Milliseconds) {
 }
 
 TEST(PacingTest, YearsOfSilenceOverflowNothing) {
-  Pacing pacing(0xFFFFFFFE, 0xFFFFFFFF);
+  Pacing pacing(0xFFFFFFFD, 0xFFFFFFFE, 0xFFFFFFFF);
   pacing.OnLook(1, 1, kStart);
   const MonotonicTime later = kStart + hours(24 * 365 * 30);
   const MonotonicTime look = pacing.OnNotify(later);
