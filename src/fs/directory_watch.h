@@ -59,6 +59,13 @@ class DirectoryWatcher {
   // is no error.
   virtual void Remove(WatchId watch) = 0;
 
+  // Between the two, kModified is not told of this directory: where files are written without
+  // pause, telling costs their writers more than it is worth. Look once ResumeModified() has
+  // returned: what was written before it is told by nobody. A directory that cannot be found again
+  // under its path then is gone, and told as such.
+  virtual void PauseModified(WatchId watch) = 0;
+  virtual void ResumeModified(WatchId watch) = 0;
+
   // Blocks until there are events, `timeout` has passed (nothing: any time) or Interrupt() was
   // called since the last return; then what there is, in order, maybe nothing.
   virtual Result<std::vector<WatchEvent>> Wait(

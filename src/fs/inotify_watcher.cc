@@ -18,6 +18,8 @@ namespace {
 constexpr std::uint32_t kMask = IN_CREATE | IN_MODIFY | IN_ATTRIB | IN_DELETE | IN_MOVED_FROM |
                                 IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF;
 
+constexpr std::uint32_t kHow = IN_ONLYDIR | IN_EXCL_UNLINK;
+
 struct KindOfMask {
   std::uint32_t mask;
   WatchEventKind kind;
@@ -54,8 +56,7 @@ Result<std::unique_ptr<InotifyWatcher>> InotifyWatcher::Make() {
 Result<WatchId> InotifyWatcher::Add(const Path& directory) {
   // The lock covers the call, so that events are translated only once their watch is known.
   const std::lock_guard lock(mutex_);
-  const int number =
-      ::inotify_add_watch(inotify_.get(), directory.c_str(), kMask | IN_ONLYDIR | IN_EXCL_UNLINK);
+  const int number = ::inotify_add_watch(inotify_.get(), directory.c_str(), kMask | kHow);
   if (number < 0) {
     if (errno == ENOSPC) {
       return Fail(Errc::kUnavailable, "watch " + directory.native() +
@@ -66,6 +67,7 @@ Result<WatchId> InotifyWatcher::Add(const Path& directory) {
   Watch& watch = watches_[number];
   if (watch.use_count++ == 0) {
     watch.id = WatchId{++last_id_};
+    watch.path = directory;
     numbers_[last_id_] = number;
   }
   return watch.id;
@@ -78,6 +80,30 @@ void InotifyWatcher::Remove(WatchId watch) {
   const int descriptor = number->second;
   if (--watches_.at(descriptor).use_count > 0) return;
   Forget(descriptor);
+  ::inotify_rm_watch(inotify_.get(), descriptor);
+}
+
+void InotifyWatcher::PauseModified(WatchId watch) {
+  SetMask(watch, kMask & ~std::uint32_t{IN_MODIFY});
+}
+
+void InotifyWatcher::ResumeModified(WatchId watch) { SetMask(watch, kMask); }
+
+void InotifyWatcher::SetMask(WatchId watch, std::uint32_t mask) {
+  const std::lock_guard lock(mutex_);
+  const auto number = numbers_.find(static_cast<std::uint64_t>(watch));
+  if (number == numbers_.end()) return;
+  const int descriptor = number->second;
+  const Path& path = watches_.at(descriptor).path;
+  const int found = ::inotify_add_watch(inotify_.get(), path.c_str(), mask | kHow);
+  if (found == descriptor) return;
+  // The path leads elsewhere now, perhaps to another directory that is watched. The kernel tells
+  // of the end of this watch, as of any other.
+  if (found >= 0 && watches_.contains(found)) {
+    (void)::inotify_add_watch(inotify_.get(), path.c_str(), kMask | kHow);
+  } else if (found >= 0) {
+    ::inotify_rm_watch(inotify_.get(), found);
+  }
   ::inotify_rm_watch(inotify_.get(), descriptor);
 }
 

@@ -20,6 +20,8 @@ class InotifyWatcher final : public DirectoryWatcher {
 
   Result<WatchId> Add(const Path& directory) override;
   void Remove(WatchId watch) override;
+  void PauseModified(WatchId watch) override;
+  void ResumeModified(WatchId watch) override;
   Result<std::vector<WatchEvent>> Wait(std::optional<std::chrono::milliseconds> timeout) override;
   void Interrupt() override;
 
@@ -27,11 +29,13 @@ class InotifyWatcher final : public DirectoryWatcher {
   struct Watch {
     WatchId id{};
     std::size_t use_count = 0;
+    Path path;
   };
 
   InotifyWatcher(UniqueFd inotify, UniqueFd interrupt)
       : inotify_(std::move(inotify)), interrupt_(std::move(interrupt)) {}
 
+  void SetMask(WatchId watch, std::uint32_t mask);
   Result<void> ReadEvents(std::vector<WatchEvent>& events);
   void Translate(const inotify_event& event, std::vector<WatchEvent>& events);  // with mutex_
   void Forget(int descriptor);                                                  // with mutex_

@@ -115,6 +115,48 @@ TEST_F(InotifyWatcherTest, ADirectoryThatIsDeletedOrMovedIsGone) {
   EXPECT_EQ(Drain(), (std::vector<WatchEvent>{{again, Kind::kCreated, "g"}}));
 }
 
+TEST_F(InotifyWatcherTest, TellsOfNoModificationBetweenPauseAndResume) {
+  const WatchId id = Add(dir_.path());
+  const int fd = ::open(At("f").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+  Drain();
+  watcher_->PauseModified(id);
+  ASSERT_EQ(::write(fd, "x", 1), 1);
+  ASSERT_EQ(::rename(At("f").c_str(), At("g").c_str()), 0);
+  EXPECT_EQ(Drain(),
+            (std::vector<WatchEvent>{{id, Kind::kMovedOut, "f"}, {id, Kind::kMovedIn, "g"}}));
+  watcher_->ResumeModified(id);
+  ASSERT_EQ(::write(fd, "x", 1), 1);
+  ::close(fd);
+  EXPECT_EQ(Drain(), (std::vector<WatchEvent>{{id, Kind::kModified, "g"}}));
+}
+
+// The folder above it was moved: nothing is told of that, but its path leads nowhere.
+TEST_F(InotifyWatcherTest, ADirectoryThatCannotBeFoundAgainToResumeIsGone) {
+  std::filesystem::create_directories(At("above/watched"));
+  const WatchId id = Add(At("above/watched"));
+  watcher_->PauseModified(id);
+  ASSERT_EQ(::rename(At("above").c_str(), At("elsewhere").c_str()), 0);
+  EXPECT_EQ(Drain(), std::vector<WatchEvent>{});
+  watcher_->ResumeModified(id);
+  EXPECT_EQ(Drain(), (std::vector<WatchEvent>{{id, Kind::kGone, ""}}));
+  EXPECT_NE(Add(At("elsewhere/watched")), id);
+}
+
+// A path that leads to another watched directory does not take that one's modifications away.
+TEST_F(InotifyWatcherTest, ADirectoryInTheOldPlaceOfAnotherIsToldOfAsBefore) {
+  std::filesystem::create_directories(At("above/watched"));
+  std::filesystem::create_directories(At("other/watched"));
+  const WatchId first = Add(At("above/watched"));
+  const WatchId second = Add(At("other/watched"));
+  ASSERT_EQ(::rename(At("above").c_str(), At("elsewhere").c_str()), 0);
+  ASSERT_EQ(::rename(At("other").c_str(), At("above").c_str()), 0);
+  watcher_->PauseModified(first);
+  EXPECT_EQ(Drain(), (std::vector<WatchEvent>{{first, Kind::kGone, ""}}));
+  std::ofstream(At("above/watched/f")) << "x" << std::flush;
+  EXPECT_EQ(Drain(), (std::vector<WatchEvent>{{second, Kind::kCreated, "f"},
+                                              {second, Kind::kModified, "f"}}));
+}
+
 TEST_F(InotifyWatcherTest, OnlyDirectoriesThatAreThereCanBeWatched) {
   EXPECT_FAILS(Errc::kNotFound, watcher_->Add(At("none")));
   std::ofstream(At("file")).close();

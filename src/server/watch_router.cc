@@ -12,6 +12,15 @@ constexpr std::chrono::milliseconds kRetryMissing{5000};
 // events this much of the next is left to pile up in the kernel.
 constexpr std::chrono::milliseconds kRest{1};
 
+// A directory in which that many rounds brought a modification, none of them this much later than
+// the one before, is written to without pause. Each write costs its writer a microsecond to tell us
+// of, a tenth of a small transaction, and the databases look by themselves at such times: for a
+// while nothing is told. After it all of them have to look, so there must be few.
+constexpr int kBusyRounds = 16;
+constexpr std::chrono::milliseconds kBusyGap{5};
+constexpr std::chrono::milliseconds kPause{20};
+constexpr std::size_t kFewDatabases = 8;
+
 constexpr std::string_view kWalSuffix = "-wal";
 constexpr std::string_view kShmSuffix = "-shm";
 
@@ -77,6 +86,7 @@ void WatchRouter::Remove(const fs::Path& database) {
   if (at == directories_.end()) return;
   at->second.databases.erase(database.filename().string());
   if (!at->second.databases.empty()) return;
+  Unpause(at->second);
   if (at->second.watch) {
     watcher_.Remove(*at->second.watch);
     by_watch_.erase(static_cast<std::uint64_t>(*at->second.watch));
@@ -107,6 +117,8 @@ void WatchRouter::Run() {
       std::lock_guard lock(mutex_);
       if (stopping_) return;
       if (missing_ > 0) timeout = kRetryMissing;
+      if (!paused_.empty()) timeout = kPause / 4;
+      ++round_;
     }
     auto events = watcher_.Wait(timeout);
     if (!events) {
@@ -118,6 +130,7 @@ void WatchRouter::Run() {
       std::lock_guard lock(mutex_);
       for (const fs::WatchEvent& event : *events) Dispatch(event);
       if (missing_ > 0) RetryMissing();
+      ResumePaused();
     }
     if (!events->empty()) clock_.Sleep(kRest);
   }
@@ -135,10 +148,12 @@ void WatchRouter::Dispatch(const fs::WatchEvent& event) {
   if (event.kind == fs::WatchEventKind::kGone) {
     by_watch_.erase(named);
     at->second.watch.reset();
+    Unpause(at->second);
     ++missing_;
     TellAll(at->second);
     return;
   }
+  if (event.kind == fs::WatchEventKind::kModified) NoteModified(at->second);
   const Named file = Classify(event.name);
   const auto target = at->second.databases.find(file.database);
   if (target != at->second.databases.end()) {
@@ -157,6 +172,34 @@ void WatchRouter::RetryMissing() {
     WatchDirectory(path, directory);
     if (directory.watch) TellAll(directory);
   }
+}
+
+void WatchRouter::NoteModified(Directory& directory) {
+  const MonotonicTime now = clock_.MonotonicNow();
+  if (directory.paused_until || directory.modified_in_round == round_) return;
+  directory.busy_rounds = now - directory.modified_at < kBusyGap ? directory.busy_rounds + 1 : 0;
+  directory.modified_at = now;
+  directory.modified_in_round = round_;
+  if (directory.busy_rounds < kBusyRounds || directory.databases.size() > kFewDatabases) return;
+  watcher_.PauseModified(*directory.watch);
+  directory.paused_until = now + kPause;
+  paused_.push_back(&directory);
+}
+
+void WatchRouter::ResumePaused() {
+  const MonotonicTime now = clock_.MonotonicNow();
+  for (Directory* directory : std::vector(paused_)) {
+    if (now < *directory->paused_until) continue;
+    watcher_.ResumeModified(*directory->watch);
+    Unpause(*directory);
+    directory->modified_at = now;
+    for (auto& [name, target] : directory->databases) target.written();
+  }
+}
+
+void WatchRouter::Unpause(Directory& directory) {
+  directory.paused_until.reset();
+  std::erase(paused_, &directory);
 }
 
 void WatchRouter::TellAll(Directory& directory) {

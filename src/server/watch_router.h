@@ -12,6 +12,7 @@
 #include <string>
 #include <thread>
 #include <unordered_map>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -46,12 +47,20 @@ class WatchRouter {
   struct Directory {
     std::optional<fs::WatchId> watch;
     std::unordered_map<std::string, WatchTarget> databases;  // by file name
+    // While files are written without pause.
+    MonotonicTime modified_at{};
+    std::uint64_t modified_in_round = 0;
+    int busy_rounds = 0;
+    std::optional<MonotonicTime> paused_until;  // then it is among paused_
   };
 
   void Run();
   void Dispatch(const fs::WatchEvent& event);
   void WatchDirectory(const fs::Path& path, Directory& directory);
   void RetryMissing();
+  void NoteModified(Directory& directory);
+  void ResumePaused();
+  void Unpause(Directory& directory);
   void TellAll(Directory& directory);
 
   fs::DirectoryWatcher& watcher_;
@@ -62,6 +71,8 @@ class WatchRouter {
   std::map<fs::Path, Directory> directories_;
   std::unordered_map<std::uint64_t, fs::Path> by_watch_;
   std::size_t missing_ = 0;  // directories without a watch
+  std::vector<Directory*> paused_;
+  std::uint64_t round_ = 0;
   bool stopping_ = false;
 
   std::thread thread_;

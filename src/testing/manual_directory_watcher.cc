@@ -24,6 +24,17 @@ void ManualDirectoryWatcher::Remove(fs::WatchId watch) {
   std::erase_if(events_, [&](const fs::WatchEvent& event) { return event.watch == watch; });
 }
 
+void ManualDirectoryWatcher::PauseModified(fs::WatchId watch) { SetPaused(watch, true); }
+
+void ManualDirectoryWatcher::ResumeModified(fs::WatchId watch) { SetPaused(watch, false); }
+
+void ManualDirectoryWatcher::SetPaused(fs::WatchId watch, bool paused) {
+  const std::lock_guard lock(mutex_);
+  const auto found =
+      std::ranges::find(watches_, watch, [](const auto& entry) { return entry.second.id; });
+  if (found != watches_.end()) found->second.paused = paused;
+}
+
 Result<std::vector<fs::WatchEvent>> ManualDirectoryWatcher::Wait(
     std::optional<std::chrono::milliseconds> timeout) {
   std::unique_lock lock(mutex_);
@@ -43,6 +54,7 @@ void ManualDirectoryWatcher::Post(const fs::Path& directory, fs::WatchEventKind 
   const std::lock_guard lock(mutex_);
   const auto watch = watches_.find(directory);
   if (watch == watches_.end()) return;
+  if (watch->second.paused && kind == fs::WatchEventKind::kModified) return;
   events_.push_back({.watch = watch->second.id, .kind = kind, .name = name});
   if (kind == fs::WatchEventKind::kGone) watches_.erase(watch);
   changed_.notify_all();

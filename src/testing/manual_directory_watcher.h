@@ -18,6 +18,8 @@ class ManualDirectoryWatcher final : public fs::DirectoryWatcher {
  public:
   Result<fs::WatchId> Add(const fs::Path& directory) override;
   void Remove(fs::WatchId watch) override;
+  void PauseModified(fs::WatchId watch) override;
+  void ResumeModified(fs::WatchId watch) override;
   // A timeout is not waited for: with one, returns at once.
   Result<std::vector<fs::WatchEvent>> Wait(
       std::optional<std::chrono::milliseconds> timeout) override;
@@ -38,7 +40,10 @@ class ManualDirectoryWatcher final : public fs::DirectoryWatcher {
   struct Watch {
     fs::WatchId id{};
     std::size_t use_count = 0;
+    bool paused = false;
   };
+
+  void SetPaused(fs::WatchId watch, bool paused);
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

@@ -36,6 +36,17 @@ TEST(ManualDirectoryWatcherTest, CountsUsesAndForgetsWhatIsGone) {
   EXPECT_NE(*watcher.Add("/a"), id);
 }
 
+TEST(ManualDirectoryWatcherTest, TellsOfNoModificationBetweenPauseAndResume) {
+  ManualDirectoryWatcher watcher;
+  ASSERT_OK_AND_ASSIGN(const fs::WatchId id, watcher.Add("/a"));
+  watcher.PauseModified(id);
+  watcher.Post("/a", Kind::kModified, "unheard");
+  watcher.Post("/a", Kind::kDeleted, "f");
+  watcher.ResumeModified(id);
+  watcher.Post("/a", Kind::kModified, "g");
+  EXPECT_EQ(*watcher.Wait(kNow), (Events{{id, Kind::kDeleted, "f"}, {id, Kind::kModified, "g"}}));
+}
+
 TEST(ManualDirectoryWatcherTest, CanRefuseAndBeInterrupted) {
   ManualDirectoryWatcher watcher;
   watcher.FailAdd("/a", Errc::kUnavailable);
