@@ -51,7 +51,7 @@ MonotonicTime NextSweep(MonotonicTime now) {
 std::optional<MonotonicTime> LiveDatabase::RunCapture() {
   std::optional<MonotonicTime> next;
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     next = CaptureOnce(environment_.clock.MonotonicNow());
   }
   TellStatus();
@@ -92,7 +92,7 @@ std::optional<MonotonicTime> LiveDatabase::CaptureOnce(MonotonicTime now) {
   wake = Earlier(wake, CompareIfDue(now));
   MonotonicTime last_activity;
   {
-    std::lock_guard pacing_lock(pacing_mutex_);
+    const MutexLock pacing_lock(pacing_mutex_);
     wake = Earlier(wake, pacing_.NextLook());
     last_activity = pacing_.last_activity();
   }
@@ -204,7 +204,7 @@ Result<std::optional<MonotonicTime>> LiveDatabase::Service(MonotonicTime now) {
         ToInt(live.state.position.frame) > options_.checkpoint.threshold_frames * kPinnedFactorMax;
     if (pins_too_much) return serviced;
     SetError(error_, serviced.error());
-    std::lock_guard pacing_lock(pacing_mutex_);
+    const MutexLock pacing_lock(pacing_mutex_);
     pacing_.OnLook(0, 0, now);
     return now + kConnectRetryFirst;
   }
@@ -214,7 +214,7 @@ Result<std::optional<MonotonicTime>> LiveDatabase::Service(MonotonicTime now) {
       after.salts == before.salts ? ToInt(after.frame) - ToInt(before.frame) : ToInt(after.frame);
   RUNNEL_TRY(live_, capturer_.Live());
   const bool next_writer_restarts = live_.backfilled >= live_.state.position.frame;
-  std::lock_guard pacing_lock(pacing_mutex_);
+  const MutexLock pacing_lock(pacing_mutex_);
   pacing_.OnLook(new_frames, next_writer_restarts ? 0 : ToInt(live_.state.position.frame), now);
   return serviced;
 }

@@ -33,7 +33,7 @@ void LiveDatabase::SetError(std::optional<Error>& kept, const Error& error) {
 // Without any lock held.
 void LiveDatabase::TellStatus() {
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const std::optional<Error>& error = error_ ? error_ : cut_error_;
     if (state_ == told_.state && error == told_.error) return;
     told_.state = state_;
@@ -46,7 +46,7 @@ std::optional<MonotonicTime> LiveDatabase::RunCut() {
   std::optional<Txid> made;
   std::optional<MonotonicTime> next;
   {
-    std::lock_guard cutter_lock(cutter_mutex_);
+    const MutexLock cutter_lock(cutter_mutex_);
     next = CutOnce(made);
   }
   if (made) observer_.OnCut(*made);
@@ -54,14 +54,15 @@ std::optional<MonotonicTime> LiveDatabase::RunCut() {
   return next;
 }
 
-// With cutter_mutex_ held, as all below but the jobs. `made` gets the cut, if there was one.
+// `made` gets the cut, if there was one.
 std::optional<MonotonicTime> LiveDatabase::CutOnce(std::optional<Txid>& made) {
   const auto run = [&]() -> Result<void> {
+    cutter_mutex_.AssertHeld();
     RUNNEL_TRY_VOID(cutter_->Settle());
     RUNNEL_TRY_VOID(AdoptPending());
     bool cut = false;
     {
-      std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       cut = frozen_ && CutAllowed();
     }
     if (cut) {
@@ -73,14 +74,14 @@ std::optional<MonotonicTime> LiveDatabase::CutOnce(std::optional<Txid>& made) {
   };
   if (auto done = run(); !done) {
     {
-      std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       SetError(cut_error_, done.error());
     }
     cut_back_off_ = std::clamp(cut_back_off_ * 2, kCutRetryFirst, kCutRetryLast);
     return environment_.clock.MonotonicNow() + cut_back_off_;
   }
   cut_back_off_ = {};
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!pending_repair_) cut_error_.reset();
   const Txid newest = history_.newest;
   const bool prunable = release_through_ > cutter_->checkpointed() && newest != Txid{0};
@@ -91,14 +92,17 @@ std::optional<MonotonicTime> LiveDatabase::CutOnce(std::optional<Txid>& made) {
 Result<Txid> LiveDatabase::CutFrozen() {
   const Frozen* frozen = nullptr;
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     frozen = &*frozen_;  // only this job, or Stop() after it, takes it away
   }
-  auto made = cutter_->Cut(
-      {.segment = frozen->segment.get(),
-       .scan_spool = frozen->repair ? frozen->repair->spool() : nullptr,
-       .read_raw = [this](PageNo page_no, MutableBytes page) { return ReadRaw(page_no, page); },
-       .timestamp = frozen->timestamp});
+  auto made = cutter_->Cut({.segment = frozen->segment.get(),
+                            .scan_spool = frozen->repair ? frozen->repair->spool() : nullptr,
+                            .read_raw =
+                                [this](PageNo page_no, MutableBytes page) {
+                                  cutter_mutex_.AssertHeld();
+                                  return ReadRaw(page_no, page);
+                                },
+                            .timestamp = frozen->timestamp});
   if (!made) {
     if (made.error().code() == Errc::kPreconditionFailed) AbandonFrozen();
     return Fail(std::move(made).error());
@@ -113,7 +117,7 @@ Result<Txid> LiveDatabase::CutFrozen() {
   raw_reader_.reset();
   Frozen done;
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     done = std::move(*frozen_);
     frozen_.reset();
     history_ = cutter_->history();
@@ -126,7 +130,7 @@ Result<Txid> LiveDatabase::CutFrozen() {
 // The page checksums are lost: what was frozen, and what was captured since, comes with a scan of
 // the whole database.
 void LiveDatabase::AbandonFrozen() {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   history_ = cutter_->history();
   DropFrozen();
   DropOpen();
@@ -159,7 +163,7 @@ Result<void> LiveDatabase::ReadRaw(PageNo page_no, MutableBytes page) {
 Result<void> LiveDatabase::AdoptPending() {
   std::optional<Txid> adopt;
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     adopt = adopt_;
   }
   if (!adopt) return {};
@@ -167,7 +171,7 @@ Result<void> LiveDatabase::AdoptPending() {
     const bool had_history = cutter_->history().newest != Txid{0};
     RUNNEL_TRY_VOID(staging_->Clear());
     cutter_->Adopt(*adopt);
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     environment_.log.Info("continuing the numbers of the replica",
                           {{"path", options_.database.string()}, {"txid", *adopt}});
     history_ = cutter_->history();
@@ -188,7 +192,7 @@ Result<void> LiveDatabase::AdoptPending() {
       open_txid_ = Next(open_txid_);
     }
   }
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   adopt_.reset();
   capture_job_.Wake();
   repair_job_.Wake();
@@ -199,7 +203,7 @@ Result<void> LiveDatabase::PruneStaging() {
   Txid last{};
   bool pending_cut = false;
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     last = release_through_;
     pending_cut = frozen_.has_value();
   }
@@ -216,13 +220,13 @@ Result<void> LiveDatabase::PruneStaging() {
 std::optional<MonotonicTime> LiveDatabase::RunRepair() {
   std::optional<MonotonicTime> next;
   {
-    std::lock_guard cutter_lock(cutter_mutex_);
+    const MutexLock cutter_lock(cutter_mutex_);
     auto stepped = RepairStep();
     if (stepped) {
       next = *stepped;
     } else {
       repair_.reset();
-      std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       SetError(cut_error_, stepped.error());
       next = environment_.clock.MonotonicNow() + kRepairRetry;
     }
@@ -234,7 +238,7 @@ std::optional<MonotonicTime> LiveDatabase::RunRepair() {
 Result<std::optional<MonotonicTime>> LiveDatabase::RepairStep() {
   PendingRepair pending{};
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (!pending_repair_ || state_ != DatabaseState::kScanning || adopt_) {
       repair_.reset();
       return std::nullopt;
@@ -248,7 +252,7 @@ Result<std::optional<MonotonicTime>> LiveDatabase::RepairStep() {
   RUNNEL_TRY(const bool more, repair_->Step(kRepairStepBytes));
   if (more) return environment_.clock.MonotonicNow();
   RUNNEL_TRY_VOID(FinishRepair());
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (pending_repair_) return environment_.clock.MonotonicNow();
   return std::nullopt;
 }
@@ -257,7 +261,7 @@ Result<void> LiveDatabase::BeginRepair(PendingRepair pending) {
   RUNNEL_TRY_VOID(cutter_->Settle());
   std::unique_ptr<DatabaseScan> scan;
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     RUNNEL_TRY(scan, BeginScanLocked());
   }
   const bool nothing_to_compare_with = cutter_->history().kind != HistoryKind::kOurs ||
@@ -274,7 +278,7 @@ Result<void> LiveDatabase::BeginRepair(PendingRepair pending) {
 Result<void> LiveDatabase::FinishRepair() {
   std::unique_ptr<Repair> repair = std::move(repair_);
   RUNNEL_TRY(const std::uint64_t differing, repair->Finish());
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (repair->scan().start().continuity != continuity_) return {};  // begins anew
   if (auto files = capturer_.CheckFiles(); !files) {
     NotifyMoved();  // somebody may have written past us while the scan ran

@@ -18,7 +18,11 @@ LiveDatabase::LiveDatabase(const DatabaseOptions& options, const Environment& en
               options_.checkpoint.hard_bound_frames()),
       capturer_({.database = options_.database,
                  .checkpoint = options_.checkpoint,
-                 .flush_earlier = [this] { return FlushFrozen(); }},
+                 .flush_earlier =
+                     [this] {
+                       mutex_.AssertHeld();
+                       return FlushFrozen();
+                     }},
                 environment.registry, environment.fs, environment.clock, environment.log),
       capture_method_(*this, &LiveDatabase::RunCapture),
       cut_method_(*this, &LiveDatabase::RunCut),
@@ -33,13 +37,14 @@ LiveDatabase::~LiveDatabase() {
 Result<void> LiveDatabase::Start() {
   RUNNEL_CHECK(!lock_);
   if (auto opened = OpenState(); !opened) {
+    const MutexLock lock(mutex_);
     frozen_.reset();
     open_.reset();
     lock_.reset();
     return opened;
   }
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     state_ = DatabaseState::kWaiting;
   }
   capture_job_ = environment_.scheduler.Add(capture_method_, runtime::Pool::kCapture);
@@ -71,7 +76,8 @@ Result<void> LiveDatabase::OpenState() {
   lock_ = std::move(*state_lock);
   RUNNEL_TRY(staging_, Staging::Open(fs, paths_.cuts(), ownership_, environment_.log));
 
-  std::scoped_lock lock(cutter_mutex_, mutex_);
+  const MutexLock cutter_lock(cutter_mutex_);
+  const MutexLock lock(mutex_);
   cutter_ = std::make_unique<Cutter>(
       CutterOptions{.paths = paths_, .ownership = ownership_, .encoding = options_.encoding}, fs,
       *staging_, environment_.log);
@@ -99,7 +105,8 @@ Result<void> LiveDatabase::Stop() {
   auto cut = FinalCut(made);
   if (made) observer_.OnCut(*made);
 
-  std::scoped_lock lock(cutter_mutex_, mutex_);
+  const MutexLock cutter_lock(cutter_mutex_);
+  const MutexLock lock(mutex_);
   auto checkpointed = cutter_->Checkpoint();
   // What could not be cut stays for the next start.
   if (frozen_ && !frozen_->repair) (void)frozen_->segment->Flush();
@@ -117,9 +124,9 @@ Result<void> LiveDatabase::Stop() {
 }
 
 Result<void> LiveDatabase::FinalCut(std::optional<Txid>& made) {
-  std::lock_guard cutter_lock(cutter_mutex_);
+  const MutexLock cutter_lock(cutter_mutex_);
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (state_ == DatabaseState::kCapturing) {
       RUNNEL_TRY(const auto next, Service(environment_.clock.MonotonicNow()));
       (void)next;
@@ -128,7 +135,7 @@ Result<void> LiveDatabase::FinalCut(std::optional<Txid>& made) {
   // At most what was frozen before and what was open.
   for (int i = 0; i < 2; ++i) {
     {
-      std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       const bool can_be_frozen = !frozen_ && state_ == DatabaseState::kCapturing && CanBeCut();
       if (can_be_frozen) Freeze(nullptr);
       if (!frozen_ || !CutAllowed()) return {};
@@ -141,7 +148,7 @@ Result<void> LiveDatabase::FinalCut(std::optional<Txid>& made) {
 void LiveDatabase::NotifyWritten() {
   MonotonicTime look;
   {
-    std::lock_guard lock(pacing_mutex_);
+    const MutexLock lock(pacing_mutex_);
     look = pacing_.OnNotify(environment_.clock.MonotonicNow());
   }
   capture_job_.WakeAt(look);
@@ -154,7 +161,7 @@ void LiveDatabase::NotifyMoved() {
 
 Result<void> LiveDatabase::AdoptHistory(Txid replica_newest) {
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     history_confirmed_ = true;
     if (replica_newest > history_.newest) adopt_ = replica_newest;
   }
@@ -166,7 +173,7 @@ Result<void> LiveDatabase::AdoptHistory(Txid replica_newest) {
 Result<Txid> LiveDatabase::RequestCut() {
   Txid target{};
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (state_ != DatabaseState::kCapturing) {
       return Fail(error_.value_or(Error(Errc::kUnavailable, "capture has not begun yet")));
     }
@@ -192,7 +199,7 @@ Result<Txid> LiveDatabase::RequestCut() {
 
 void LiveDatabase::CompareAgain(CompareExtent extent) {
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (state_ == DatabaseState::kStopped) return;
     BeginComparison(extent, "the replica does not match");
   }
@@ -201,14 +208,14 @@ void LiveDatabase::CompareAgain(CompareExtent extent) {
 
 void LiveDatabase::ReleaseCuts(Txid last) {
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     release_through_ = std::max(release_through_, last);
   }
   cut_job_.Wake();
 }
 
 Result<std::unique_ptr<DatabaseScan>> LiveDatabase::BeginScan() {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (state_ != DatabaseState::kCapturing) {
     return Fail(Errc::kBusy, "the database is not being captured");
   }
@@ -216,13 +223,13 @@ Result<std::unique_ptr<DatabaseScan>> LiveDatabase::BeginScan() {
 }
 
 bool LiveDatabase::IsCurrent(const DatabaseScan& scan) const {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return state_ == DatabaseState::kCapturing && scan.start().continuity == continuity_ &&
          capturer_.CheckFiles();
 }
 
 DatabaseStatus LiveDatabase::status() const {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return {.state = state_,
           .error = error_ ? error_ : cut_error_,
           .newest = history_.newest,

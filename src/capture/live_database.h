@@ -19,10 +19,10 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string_view>
 
+#include "base/mutex.h"
 #include "base/result.h"
 #include "capture/capturer.h"
 #include "capture/cutter.h"
@@ -88,44 +88,44 @@ class LiveDatabase {
 
   // live_capture.cc: the capture job. With mutex_ held, but for RunCapture().
   std::optional<MonotonicTime> RunCapture();
-  std::optional<MonotonicTime> CaptureOnce(MonotonicTime now);
-  Result<void> Connect();
-  Result<std::optional<WalPosition>> ResumePosition();
-  Result<void> AfterConnect(Continuity continuity);
-  void TellWhyCompared(Continuity continuity);
-  Result<std::optional<MonotonicTime>> Service(MonotonicTime now);
-  std::optional<MonotonicTime> FreezeIfDue(MonotonicTime now);
-  void Freeze(std::unique_ptr<Repair> repair);
-  std::unique_ptr<Segment> NewSegment();
-  void RequireDiff(CompareExtent extent);
-  void DropOpen();
-  void DropFrozen();
+  std::optional<MonotonicTime> CaptureOnce(MonotonicTime now) RUNNEL_REQUIRES(mutex_);
+  Result<void> Connect() RUNNEL_REQUIRES(mutex_);
+  Result<std::optional<WalPosition>> ResumePosition() RUNNEL_REQUIRES(mutex_);
+  Result<void> AfterConnect(Continuity continuity) RUNNEL_REQUIRES(mutex_);
+  void TellWhyCompared(Continuity continuity) RUNNEL_REQUIRES(mutex_);
+  Result<std::optional<MonotonicTime>> Service(MonotonicTime now) RUNNEL_REQUIRES(mutex_);
+  std::optional<MonotonicTime> FreezeIfDue(MonotonicTime now) RUNNEL_REQUIRES(mutex_);
+  void Freeze(std::unique_ptr<Repair> repair) RUNNEL_REQUIRES(mutex_);
+  std::unique_ptr<Segment> NewSegment() RUNNEL_REQUIRES(mutex_);
+  void RequireDiff(CompareExtent extent) RUNNEL_REQUIRES(mutex_);
+  void DropOpen() RUNNEL_REQUIRES(mutex_);
+  void DropFrozen() RUNNEL_REQUIRES(mutex_);
   void RemoveSegment(Segment& segment);
-  void GiveUp(Error error, MonotonicTime now);
-  Result<void> FlushFrozen();
-  bool CanBeCut() const;
-  bool CutAllowed() const;
-  Result<std::unique_ptr<DatabaseScan>> BeginScanLocked();
+  void GiveUp(Error error, MonotonicTime now) RUNNEL_REQUIRES(mutex_);
+  Result<void> FlushFrozen() RUNNEL_REQUIRES(mutex_);
+  bool CanBeCut() const RUNNEL_REQUIRES(mutex_);
+  bool CutAllowed() const RUNNEL_REQUIRES(mutex_);
+  Result<std::unique_ptr<DatabaseScan>> BeginScanLocked() RUNNEL_REQUIRES(mutex_);
 
   // live_files.cc: with mutex_ held.
-  void LookForAnotherFile(MonotonicTime now);
-  Result<void> CheckFile();
-  void NoteAttached(MonotonicTime now);
-  std::optional<MonotonicTime> CompareIfDue(MonotonicTime now);
-  void BeginComparison(CompareExtent extent, std::string_view reason);
+  void LookForAnotherFile(MonotonicTime now) RUNNEL_REQUIRES(mutex_);
+  Result<void> CheckFile() RUNNEL_REQUIRES(mutex_);
+  void NoteAttached(MonotonicTime now) RUNNEL_REQUIRES(mutex_);
+  std::optional<MonotonicTime> CompareIfDue(MonotonicTime now) RUNNEL_REQUIRES(mutex_);
+  void BeginComparison(CompareExtent extent, std::string_view reason) RUNNEL_REQUIRES(mutex_);
 
   // live_cut.cc: the cut job and the repair job.
   std::optional<MonotonicTime> RunCut();
-  std::optional<MonotonicTime> CutOnce(std::optional<Txid>& made);
-  Result<Txid> CutFrozen();
-  Result<void> AdoptPending();
-  Result<void> PruneStaging();
+  std::optional<MonotonicTime> CutOnce(std::optional<Txid>& made) RUNNEL_REQUIRES(cutter_mutex_);
+  Result<Txid> CutFrozen() RUNNEL_REQUIRES(cutter_mutex_);
+  Result<void> AdoptPending() RUNNEL_REQUIRES(cutter_mutex_);
+  Result<void> PruneStaging() RUNNEL_REQUIRES(cutter_mutex_);
   std::optional<MonotonicTime> RunRepair();
-  Result<std::optional<MonotonicTime>> RepairStep();
-  Result<void> BeginRepair(PendingRepair pending);
-  Result<void> FinishRepair();
-  Result<void> ReadRaw(PageNo page_no, MutableBytes page);
-  void AbandonFrozen();
+  Result<std::optional<MonotonicTime>> RepairStep() RUNNEL_REQUIRES(cutter_mutex_);
+  Result<void> BeginRepair(PendingRepair pending) RUNNEL_REQUIRES(cutter_mutex_);
+  Result<void> FinishRepair() RUNNEL_REQUIRES(cutter_mutex_);
+  Result<void> ReadRaw(PageNo page_no, MutableBytes page) RUNNEL_REQUIRES(cutter_mutex_);
+  void AbandonFrozen() RUNNEL_REQUIRES(cutter_mutex_);
   void SetError(std::optional<Error>& kept, const Error& error);
   void TellStatus();
 
@@ -138,44 +138,47 @@ class LiveDatabase {
   std::unique_ptr<fs::FileLock> lock_;
   std::unique_ptr<Staging> staging_;
 
-  std::mutex cutter_mutex_;
-  std::unique_ptr<Cutter> cutter_;                  // guarded by cutter_mutex_
-  std::unique_ptr<Repair> repair_;                  // guarded by cutter_mutex_
-  std::unique_ptr<sqlite::Connection> raw_reader_;  // guarded by cutter_mutex_
-  std::chrono::milliseconds cut_back_off_{};        // guarded by cutter_mutex_
-  std::optional<MonotonicTime> checkpointed_at_;    // guarded by cutter_mutex_
+  Mutex cutter_mutex_;
+  std::unique_ptr<Cutter> cutter_ RUNNEL_GUARDED_BY(cutter_mutex_);
+  std::unique_ptr<Repair> repair_ RUNNEL_GUARDED_BY(cutter_mutex_);
+  std::unique_ptr<sqlite::Connection> raw_reader_ RUNNEL_GUARDED_BY(cutter_mutex_);
+  std::chrono::milliseconds cut_back_off_ RUNNEL_GUARDED_BY(cutter_mutex_){};
+  std::optional<MonotonicTime> checkpointed_at_ RUNNEL_GUARDED_BY(cutter_mutex_);
 
   // A notification must not wait for a look that is going on: it comes on the thread of all
   // databases.
   std::atomic<bool> moved_ = false;
-  std::mutex pacing_mutex_;
-  Pacing pacing_;  // guarded by pacing_mutex_
+  Mutex pacing_mutex_;
+  Pacing pacing_ RUNNEL_GUARDED_BY(pacing_mutex_);
 
-  mutable std::mutex mutex_;  // guards all below, but the jobs
-  Capturer capturer_;
-  DatabaseState state_ = DatabaseState::kStopped;
-  std::optional<Error> error_;      // of capture
-  std::optional<Error> cut_error_;  // of the cut or the repair, while capture goes on
-  History history_;                 // a copy of the cutter's, as of the newest cut
-  bool history_confirmed_ = false;
-  std::optional<Txid> adopt_;
-  Txid release_through_{};
-  std::unique_ptr<Segment> open_;
-  Txid open_txid_{};  // what `open_` is to become
-  std::optional<Frozen> frozen_;
-  std::optional<PendingRepair> pending_repair_;
-  std::uint64_t continuity_ = 0;
-  std::uint64_t scans_begun_ = 0;
-  bool resume_is_bad_ = false;    // the WAL does not hold what it should: compare instead
-  bool files_were_lost_ = false;  // since we were connected last
-  std::optional<CompareSchedule> compare_again_;
-  bool cut_requested_ = false;
-  std::optional<MonotonicTime> looked_for_another_file_at_;
-  DatabaseStatus told_;  // what the observer was told of last: state and error
-  std::optional<MonotonicTime> last_cut_at_;
-  MonotonicTime connect_not_before_{};
-  std::chrono::milliseconds connect_back_off_{};
-  LiveWal live_;  // as of the last look, for status()
+  mutable Mutex mutex_ RUNNEL_ACQUIRED_AFTER(cutter_mutex_);
+  Capturer capturer_ RUNNEL_GUARDED_BY(mutex_);
+  DatabaseState state_ RUNNEL_GUARDED_BY(mutex_) = DatabaseState::kStopped;
+  std::optional<Error> error_ RUNNEL_GUARDED_BY(mutex_);  // of capture
+  // Of the cut or the repair, while capture goes on.
+  std::optional<Error> cut_error_ RUNNEL_GUARDED_BY(mutex_);
+  History history_ RUNNEL_GUARDED_BY(mutex_);  // a copy of the cutter's, as of the newest cut
+  bool history_confirmed_ RUNNEL_GUARDED_BY(mutex_) = false;
+  std::optional<Txid> adopt_ RUNNEL_GUARDED_BY(mutex_);
+  Txid release_through_ RUNNEL_GUARDED_BY(mutex_){};
+  std::unique_ptr<Segment> open_ RUNNEL_GUARDED_BY(mutex_);
+  Txid open_txid_ RUNNEL_GUARDED_BY(mutex_){};  // what `open_` is to become
+  std::optional<Frozen> frozen_ RUNNEL_GUARDED_BY(mutex_);
+  std::optional<PendingRepair> pending_repair_ RUNNEL_GUARDED_BY(mutex_);
+  std::uint64_t continuity_ RUNNEL_GUARDED_BY(mutex_) = 0;
+  std::uint64_t scans_begun_ RUNNEL_GUARDED_BY(mutex_) = 0;
+  // The WAL does not hold what it should: compare instead.
+  bool resume_is_bad_ RUNNEL_GUARDED_BY(mutex_) = false;
+  bool files_were_lost_ RUNNEL_GUARDED_BY(mutex_) = false;  // since we were connected last
+  std::optional<CompareSchedule> compare_again_ RUNNEL_GUARDED_BY(mutex_);
+  bool cut_requested_ RUNNEL_GUARDED_BY(mutex_) = false;
+  std::optional<MonotonicTime> looked_for_another_file_at_ RUNNEL_GUARDED_BY(mutex_);
+  // What the observer was told of last: state and error.
+  DatabaseStatus told_ RUNNEL_GUARDED_BY(mutex_);
+  std::optional<MonotonicTime> last_cut_at_ RUNNEL_GUARDED_BY(mutex_);
+  MonotonicTime connect_not_before_ RUNNEL_GUARDED_BY(mutex_){};
+  std::chrono::milliseconds connect_back_off_ RUNNEL_GUARDED_BY(mutex_){};
+  LiveWal live_ RUNNEL_GUARDED_BY(mutex_);  // as of the last look, for status()
 
   MethodJob capture_method_;
   MethodJob cut_method_;

@@ -76,7 +76,7 @@ Segment::Segment(fs::FileSystem& fs, fs::Path path, const fs::Ownership& ownersh
 
 Result<void> Segment::AddPage(PageNo page_no, ByteView page) {
   RUNNEL_CHECK(page_no != PageNo{0} && page.size() == start_.page_size);
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   open_tail_ = true;
   unflushed_ = true;
   // A copy that has not left the memory is replaced in place: a page that is written again and
@@ -97,14 +97,14 @@ Result<void> Segment::AddPage(PageNo page_no, ByteView page) {
 }
 
 void Segment::Commit(const SegmentEnd& end) {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (end.position != end_.position) unflushed_ = true;
   end_ = end;
   open_tail_ = false;
 }
 
 Result<void> Segment::Flush() {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   RUNNEL_CHECK(!open_tail_);
   if (!unflushed_) return {};
   RUNNEL_TRY_VOID(WriteBuffer());
@@ -135,7 +135,7 @@ std::uint64_t Segment::CommitHash(ByteView record, std::uint64_t stretch_hash) c
 }
 
 std::uint64_t Segment::size_bytes() const {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return written_bytes_ + buffer_.size();
 }
 
@@ -159,7 +159,7 @@ Result<void> Segment::WriteBuffer() {
 
 Result<void> Segment::ReadPage(const PagePlace& place, MutableBytes page) const {
   RUNNEL_CHECK(page.size() == start_.page_size);
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (place.offset_bytes >= written_bytes_) {
     const std::size_t start = place.offset_bytes - written_bytes_;
     RUNNEL_CHECK(start + page.size() <= buffer_.size());
@@ -174,6 +174,7 @@ Result<void> Segment::ReadPage(const PagePlace& place, MutableBytes page) const 
 }
 
 Result<void> Segment::Remove() {
+  const MutexLock lock(mutex_);
   file_.reset();
   for (const fs::Path& path : {path_, table_path_}) {
     if (auto removed = fs_.Remove(path); !removed && removed.error().code() != Errc::kNotFound) {
@@ -200,6 +201,7 @@ Result<std::unique_ptr<Segment>> Segment::Recover(fs::FileSystem& fs, const fs::
   if (!*start) return nullptr;
 
   auto segment = std::make_unique<Segment>(fs, path, ownership, **start, limits);
+  const MutexLock lock(segment->mutex_);
   segment->file_ = std::move(*file);
   std::uint64_t offset = kHeaderSize;
   for (bool whole = true; whole;) {

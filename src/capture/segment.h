@@ -16,11 +16,11 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 
 #include "base/hash64.h"
 #include "base/ids.h"
+#include "base/mutex.h"
 #include "base/result.h"
 #include "capture/page_table.h"
 #include "capture/position.h"
@@ -83,10 +83,12 @@ class Segment {
   Result<void> Remove();
 
  private:
-  Result<void> OpenFile();
-  Result<void> WriteBuffer();
-  std::uint64_t CommitHash(ByteView record, std::uint64_t stretch_hash) const;
-  Result<bool> ReplayStretch(std::uint64_t& offset, std::uint64_t file_size);
+  Result<void> OpenFile() RUNNEL_REQUIRES(mutex_);
+  Result<void> WriteBuffer() RUNNEL_REQUIRES(mutex_);
+  std::uint64_t CommitHash(ByteView record, std::uint64_t stretch_hash) const
+      RUNNEL_REQUIRES(mutex_);
+  Result<bool> ReplayStretch(std::uint64_t& offset, std::uint64_t file_size)
+      RUNNEL_REQUIRES(mutex_);
 
   fs::FileSystem& fs_;
   const fs::Path path_;
@@ -100,13 +102,17 @@ class Segment {
   PageTable table_;
 
   // Guards the rest: what a Flush() moves from memory to the file under a reader.
-  mutable std::mutex mutex_;
-  bool unflushed_ = false;       // the file does not say end_ yet
-  Bytes buffer_;                 // records not in the file yet; starts at written_bytes_
-  std::uint64_t written_bytes_;  // size of the file, header included; also before it is made
-  std::unique_ptr<fs::File> file_;
-  Hasher64 stretch_hash_;        // of what was written since the last commit record
-  std::uint64_t last_hash_ = 0;  // of the last commit record; at first, of the header
+  mutable Mutex mutex_;
+  bool unflushed_ RUNNEL_GUARDED_BY(mutex_) = false;  // the file does not say end_ yet
+  // Records not in the file yet; starts at written_bytes_.
+  Bytes buffer_ RUNNEL_GUARDED_BY(mutex_);
+  // Size of the file, header included; also before it is made.
+  std::uint64_t written_bytes_ RUNNEL_GUARDED_BY(mutex_);
+  std::unique_ptr<fs::File> file_ RUNNEL_GUARDED_BY(mutex_);
+  // Of what was written since the last commit record.
+  Hasher64 stretch_hash_ RUNNEL_GUARDED_BY(mutex_);
+  // Of the last commit record; at first, of the header.
+  std::uint64_t last_hash_ RUNNEL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace runnel::capture

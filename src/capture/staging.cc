@@ -41,7 +41,10 @@ Result<std::unique_ptr<Staging>> Staging::Open(fs::FileSystem& fs, fs::Path fold
                                                const fs::Ownership& ownership, Logger& log) {
   RUNNEL_TRY_VOID(fs::CreateDirectoriesDurably(fs, fs::ParentDirectory(folder), folder, ownership));
   std::unique_ptr<Staging> staging(new Staging(fs, std::move(folder), ownership));
-  RUNNEL_TRY_VOID(staging->Load(log));
+  {
+    const MutexLock lock(staging->mutex_);
+    RUNNEL_TRY_VOID(staging->Load(log));
+  }
   return staging;
 }
 
@@ -93,13 +96,13 @@ Result<void> Staging::DropTornNewest(Logger& log) {
 }
 
 std::optional<StagedCut> Staging::newest() const {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (files_.empty()) return std::nullopt;
   return StagedCut{.txid = files_.rbegin()->first, .size_bytes = files_.rbegin()->second};
 }
 
 std::vector<StagedCut> Staging::files() const {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::vector<StagedCut> cuts;
   cuts.reserve(files_.size());
   for (const auto& [txid, size_bytes] : files_) {
@@ -109,7 +112,7 @@ std::vector<StagedCut> Staging::files() const {
 }
 
 std::uint64_t Staging::total_bytes() const {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return total_bytes_;
 }
 
@@ -194,7 +197,7 @@ Result<StagedCut> Staging::Publish(Txid txid, std::uint64_t size_bytes) {
   const fs::Path temporary = fs::TemporaryPath(PathOf(txid));
   RUNNEL_TRY_VOID(fs_.Rename(temporary, PathOf(txid)));
   RUNNEL_TRY_VOID(fs_.SyncDirectory(folder_));
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   Note(txid, size_bytes);
   return StagedCut{.txid = txid, .size_bytes = size_bytes};
 }
@@ -219,20 +222,20 @@ Staging::Pin& Staging::Pin::operator=(Pin&& other) noexcept {
 
 void Staging::Pin::Release() {
   if (staging_ == nullptr) return;
-  std::lock_guard lock(staging_->mutex_);
+  const MutexLock lock(staging_->mutex_);
   staging_->pins_.erase(at_);
   staging_ = nullptr;
 }
 
 Staging::Pin Staging::PinFrom(Txid first) {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return {*this, pins_.insert(first)};
 }
 
 Result<void> Staging::Prune(Txid last) {
   std::vector<StagedCut> victims;
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (files_.empty()) return {};
     Txid end = std::min(Next(last), files_.rbegin()->first);
     if (!pins_.empty()) end = std::min(end, *pins_.begin());
@@ -245,7 +248,7 @@ Result<void> Staging::Prune(Txid last) {
     auto removed = fs_.Remove(PathOf(it->txid));
     if (removed || removed.error().code() == Errc::kNotFound) continue;
     // Still there, and to be tried again: a later one that is removed would leave a hole.
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     for (; it != victims.end(); ++it) Note(it->txid, it->size_bytes);
     return removed;
   }
@@ -257,7 +260,7 @@ Result<void> Staging::Clear() {
   for (const StagedCut& cut : all) {
     auto removed = fs_.Remove(PathOf(cut.txid));
     if (!removed && removed.error().code() != Errc::kNotFound) return removed;
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (const auto at = files_.find(cut.txid); at != files_.end()) Forget(at);
   }
   return fs_.SyncDirectory(folder_);

@@ -17,7 +17,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <utility>
@@ -25,6 +24,7 @@
 
 #include "base/ids.h"
 #include "base/log.h"
+#include "base/mutex.h"
 #include "base/result.h"
 #include "fs/file_system.h"
 #include "ltx/encoder.h"
@@ -100,22 +100,21 @@ class Staging {
       : fs_(fs), folder_(std::move(folder)), ownership_(ownership) {}
 
   fs::Path PathOf(Txid txid) const;
-  Result<void> Load(Logger& log);
-  Result<void> DropTornNewest(Logger& log);
-  // With mutex_ held, or before anybody else knows us.
+  Result<void> Load(Logger& log) RUNNEL_REQUIRES(mutex_);
+  Result<void> DropTornNewest(Logger& log) RUNNEL_REQUIRES(mutex_);
   using Files = std::map<Txid, std::uint64_t>;  // txid -> size
-  void Note(Txid txid, std::uint64_t size_bytes);
-  Files::iterator Forget(Files::iterator at);
+  void Note(Txid txid, std::uint64_t size_bytes) RUNNEL_REQUIRES(mutex_);
+  Files::iterator Forget(Files::iterator at) RUNNEL_REQUIRES(mutex_);
   Result<StagedCut> Publish(Txid txid, std::uint64_t size_bytes);
 
   fs::FileSystem& fs_;
   const fs::Path folder_;
   const fs::Ownership ownership_;
 
-  mutable std::mutex mutex_;
-  Files files_;                    // guarded by mutex_
-  std::uint64_t total_bytes_ = 0;  // of files_; guarded by mutex_
-  std::multiset<Txid> pins_;       // guarded by mutex_
+  mutable Mutex mutex_;
+  Files files_ RUNNEL_GUARDED_BY(mutex_);
+  std::uint64_t total_bytes_ RUNNEL_GUARDED_BY(mutex_) = 0;  // of files_
+  std::multiset<Txid> pins_ RUNNEL_GUARDED_BY(mutex_);
 };
 
 }  // namespace runnel::capture
