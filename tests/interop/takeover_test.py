@@ -462,6 +462,34 @@ class GivenBackTest(unittest.TestCase):
             self.give_back(world)
 
 
+class InheritedMistakeTest(unittest.TestCase):
+
+    def test_commits_that_litestream_lost_are_found_by_the_proof(self):
+        """It took a short new generation of the WAL for all that happened; nothing in its files
+        tells. The replica comes right with the next commit."""
+        world = World(self, PROGRAM, ltx.BLOCK)
+        run = world.litestream()
+        run.sync()
+        world.write(10)
+        run.sync()
+        run.close()
+        world.write()
+        self.assertTrue(world.checkpoint("PASSIVE"))
+        world.write()
+        run = world.litestream()
+        self.assertFalse(run.sync().full_copy)
+        run.close()
+        self.assertFalse(world.replica.restore()[1] == world.image())
+        world.history.clear()
+        world.start_runnel()
+        world.write()
+        world.await_caught_up()
+        log = world.stop_runnel()
+        # A page does, if it comes to that before the sums of a chain do.
+        self.assertRegex(log, "differs from the replica|do not add up")
+        world.check_newest()
+
+
 class HandOverTest(HandOverCase):
     """Each state once; encodings and writes take turns."""
 
