@@ -31,8 +31,8 @@ enum class PeerCheck : std::uint8_t { kVerify, kSkip };
 // How a server is reached.
 struct Transport {
   PeerCheck peer_check = PeerCheck::kVerify;
-  std::string ca_file;  // certificates to trust, PEM; empty: those of the system
-  std::string proxy;    // empty: http_proxy, https_proxy and no_proxy of the environment
+  std::string ca_file = {};  // certificates to trust, PEM; empty: those of the system
+  std::string proxy = {};    // empty: http_proxy, https_proxy and no_proxy of the environment
   std::chrono::milliseconds connect_timeout = std::chrono::seconds(10);
 };
 
