@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,6 +49,9 @@ struct Request {
   // With nothing sent or received for so long the request has failed.
   std::chrono::seconds idle_timeout{60};
   Transport transport = {};
+  // Asked while the request is under way, about once a second when nothing moves: yes ends it with
+  // kCancelled. Called from the sending thread.
+  std::function<bool()> stop_requested = {};
 };
 
 struct Response {

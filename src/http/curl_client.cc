@@ -138,7 +138,7 @@ class CurlClient::Transfer {
     Set(CURLOPT_PREREQFUNCTION, &OnSend);
     Set(CURLOPT_PREREQDATA, this);
     SetTransport();
-    if (options_.stop_requested) {
+    if (request_.stop_requested) {
       Set(CURLOPT_NOPROGRESS, 0L);
       Set(CURLOPT_XFERINFOFUNCTION, &OnProgress);
       Set(CURLOPT_XFERINFODATA, this);
@@ -272,7 +272,7 @@ class CurlClient::Transfer {
   }
 
   static int OnProgress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-    return static_cast<Transfer*>(self)->options_.stop_requested() ? 1 : 0;
+    return static_cast<Transfer*>(self)->request_.stop_requested() ? 1 : 0;
   }
 
   CURL* const handle_;

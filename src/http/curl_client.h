@@ -2,8 +2,8 @@
 
 #pragma once
 
-#include <functional>
 #include <memory>
+#include <string>
 
 #include "http/client.h"
 
@@ -12,9 +12,6 @@ namespace runnel::http {
 struct CurlOptions {
   // Handles, each with the connections it has open, that are kept for the next request.
   std::size_t idle_handles_max = 32;
-  // Asked while a request is under way, about once a second when nothing moves: yes ends it with
-  // kCancelled. Called from any thread.
-  std::function<bool()> stop_requested = {};
   std::string user_agent = "runnel";
 };
 

@@ -164,8 +164,9 @@ TEST(CurlClientTest, EndsWhenItIsToldTo) {
     stop = true;
     return ServerResponse{.body = std::string(8 << 20, 'x')};
   });
-  CurlClient client({.stop_requested = [&] { return stop.load(); }});
-  EXPECT_FAILS(Errc::kCancelled, client.Send({.url = server.url()}));
+  CurlClient client({});
+  EXPECT_FAILS(Errc::kCancelled,
+               client.Send({.url = server.url(), .stop_requested = [&] { return stop.load(); }}));
 }
 
 }  // namespace

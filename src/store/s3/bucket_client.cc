@@ -108,7 +108,9 @@ Result<http::Response> BucketClient::SendOnce(const Call& call, const std::strin
                   .body = call.body,
                   .body_out = call.body_out,
                   .idle_timeout = call.idle_timeout,
-                  .transport = settings_.transport});
+                  .transport = settings_.transport,
+                  .stop_requested = call.on_stop == Call::OnStop::kEnd ? stop_requested_
+                                                                       : std::function<bool()>()});
   if (!response) {
     return Fail(std::move(response).error().Context(
         fmt::format("bucket {}: {}", settings_.bucket, call.name)));

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -32,6 +33,8 @@ struct Call {
   ByteView body = {};
   MutableBytes body_out = {};
   std::chrono::seconds idle_timeout{60};
+  // Whether it ends early when a stop is requested. What cleans up does not.
+  enum class OnStop : std::uint8_t { kEnd, kFinish } on_stop = OnStop::kEnd;
 };
 
 // Thread-safe. What it is given by reference outlives it.
@@ -47,6 +50,11 @@ class BucketClient {
 
   const Settings& settings() const { return settings_; }
 
+  // To be set before the client is used; called from any thread.
+  void SetStopRequested(std::function<bool()> stop_requested) {
+    stop_requested_ = std::move(stop_requested);
+  }
+
  private:
   Result<http::Response> SendOnce(const Call& call, const std::string& region,
                                   const Credentials& credentials);
@@ -59,6 +67,7 @@ class BucketClient {
   http::Client& http_;
   CredentialsSource& credentials_;
   Clock& clock_;
+  std::function<bool()> stop_requested_;
   std::atomic<std::int64_t> clock_offset_ms_ = 0;  // the store's clock minus ours
   mutable std::mutex mutex_;
   std::string region_;  // under mutex_

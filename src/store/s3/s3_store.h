@@ -61,8 +61,9 @@ class S3Store final : public ObjectStore {
   std::string location() const override;
   Capabilities capabilities() const override;
 
-  // As that of RetryingStore, for the parts of uploads.
+  // As that of RetryingStore, for the parts of uploads; requests that are under way end too.
   void SetStopRequested(std::function<bool()> stop_requested) {
+    client_.SetStopRequested(stop_requested);
     stop_requested_ = std::move(stop_requested);
   }
 

@@ -176,7 +176,8 @@ void S3Store::Writer::Abort() {
   const Call call{.name = "AbortMultipartUpload",
                   .method = http::Method::kDelete,
                   .key = full_key_,
-                  .query = {{"uploadId", upload_id_}}};
+                  .query = {{"uploadId", upload_id_}},
+                  .on_stop = Call::OnStop::kFinish};
   auto aborted = Retry(Attempts(), [&]() -> Result<void> {
     RUNNEL_TRY(const http::Response response, store_.client_.Send(call));
     if (response.status < 300 || response.status == 404) return {};
