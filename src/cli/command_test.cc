@@ -157,7 +157,7 @@ TEST_F(CommandTest, RestoreAndVerifyNeedOneSource) {
   for (const char* command : {"restore", "verify"}) {
     ExpectRefused({command}, "needs one database or URL");
     ExpectRefused({command, "file:///a", "file:///b"}, "needs one database or URL");
-    ExpectRefused({command, "s3://bucket/app"}, "come with a later one");
+    ExpectRefused({command, "sftp://host/app"}, "come with a later one");
     ExpectRefused({command, "-config", "/etc/runnel.yml", "file:///a"}, "of no use");
   }
   ExpectRefused({"restore", "file:///copy"}, "-o PATH");
@@ -173,7 +173,7 @@ TEST_F(CommandTest, ReplicateRefusesWhatCannotBe) {
   ExpectRefused({"replicate", "app.db"}, "runnel replicate app.db file:///backup/app");
   ExpectRefused({"replicate", "-config", "/c.yml", "app.db", "file:///copy"}, "either -config");
   ExpectRefused({"replicate", "app.db", "/copy"}, "a replica is named by a URL");
-  ExpectRefused({"replicate", "app.db", "s3://bucket/app"}, "come with a later one");
+  ExpectRefused({"replicate", "app.db", "sftp://host/app"}, "come with a later one");
   ExpectRefused({"replicate", "-log-level", "loud", "app.db", "file:///copy"},
                 "trace, debug, info, warn or error");
   environment_["LOG_LEVEL"] = "loud";

@@ -40,6 +40,8 @@ runnel::config::Environment ReadEnvironment(char** entries) {
 int main(int argc, char** argv, char** envp) {
   // Past `ulimit -f` a write fails, as on a full disk; it does not end the process.
   ::signal(SIGXFSZ, SIG_IGN);
+  // A connection that the other side has closed is an error of one request.
+  ::signal(SIGPIPE, SIG_IGN);
   const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
   runnel::fs::PosixFileSystem fs;
   runnel::runtime::SystemClock clock;

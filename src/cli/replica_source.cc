@@ -8,6 +8,7 @@
 #include <utility>
 #include <variant>
 
+#include "cli/s3_settings.h"
 #include "config/diagnostic.h"
 #include "config/parse_config.h"
 #include "fs/file_operations.h"
@@ -18,6 +19,7 @@ namespace {
 
 constexpr std::string_view kDefaultConfig = "/etc/litestream.yml";
 constexpr std::size_t kConfigSizeMax = std::size_t{16} << 20;
+constexpr std::string_view kS3Scheme = "s3://";
 constexpr std::string_view kFileScheme = "file://";
 
 std::string Lookup(const config::Environment& environment, std::string_view name) {
@@ -96,11 +98,12 @@ bool IsReplicaUrl(const std::string& argument) {
          });
 }
 
-Result<fs::Path> FilePathOfUrl(const std::string& url) {
+Result<config::Replica> ReplicaOfUrl(const std::string& url) {
+  if (url.starts_with(kS3Scheme)) return S3ReplicaOfUrl(url);
   if (!url.starts_with(kFileScheme)) {
     return Fail(Errc::kUnsupported,
-                fmt::format("{}: this version replicates to folders (file:///path); object stores "
-                            "come with a later one",
+                fmt::format("{}: this version replicates to folders (file:///path) and to S3 "
+                            "(s3://bucket/path); other stores come with a later one",
                             url.substr(0, url.find("://") + 3)));
   }
   const std::string path = url.substr(kFileScheme.size());
@@ -110,26 +113,45 @@ Result<fs::Path> FilePathOfUrl(const std::string& url) {
                             "file:///srv/backup/app",
                             url));
   }
-  return fs::Path(path);
+  config::Replica replica;
+  replica.path = path;
+  return replica;
 }
 
-void ReplicaSources::AddFileReplica(Process& process, std::string name, const fs::Path& path) {
-  replicas_.push_back(
-      {.name = std::move(name),
-       .store = std::make_unique<store::FileStore>(process.fs, path, store::FileStoreOptions{},
-                                                   process.clock, process.random),
-       .layout = std::make_unique<store::ReplicaLayout>(store::LayoutKind::kTree, "")});
+ReplicaSources::ReplicaSources(Process& process)
+    : log_(std::make_unique<NullLogger>()), s3_(std::make_unique<S3Stores>(process, *log_)) {}
+
+Result<void> ReplicaSources::Add(Process& process, const config::Replica& replica,
+                                 const fs::Path& relative, std::string name) {
+  if (replica.type == config::ReplicaType::kMemory) return {};
+  Replica added{.name = std::move(name), .store = {}, .layout = {}};
+  auto layout = store::LayoutKind::kTree;
+  if (replica.type == config::ReplicaType::kS3) {
+    auto opened = s3_->Open(replica, relative);
+    if (!opened) return Fail(std::move(opened).error().Context(RedactUrl(replica.url)));
+    added.store = std::move(opened->store);
+    layout = store::LayoutKind::kFlat;
+    if (added.name.empty()) added.name = added.store->location();
+  } else {
+    const fs::Path folder = relative.empty() ? fs::Path(replica.path) : replica.path / relative;
+    added.store = std::make_shared<store::FileStore>(process.fs, folder, store::FileStoreOptions{},
+                                                     process.clock, process.random);
+    if (added.name.empty()) added.name = folder.string();
+  }
+  added.layout = std::make_unique<store::ReplicaLayout>(layout, "");
+  replicas_.push_back(std::move(added));
+  return {};
 }
 
 Result<ReplicaSources> ReplicaSources::Open(Process& process, const std::string& argument,
                                             const ConfigFlags& flags) {
-  ReplicaSources sources;
+  ReplicaSources sources(process);
   if (IsReplicaUrl(argument)) {
     if (!flags.path.empty()) {
       return Fail(Errc::kInvalidArgument, "-config is of no use with a replica URL");
     }
-    RUNNEL_TRY(const fs::Path path, FilePathOfUrl(argument));
-    sources.AddFileReplica(process, argument, path);
+    RUNNEL_TRY(const config::Replica replica, ReplicaOfUrl(argument));
+    RUNNEL_TRY_VOID(sources.Add(process, replica, {}, RedactUrl(argument)));
     return sources;
   }
   RUNNEL_TRY(const config::Config config, LoadConfig(process, flags));
@@ -140,10 +162,7 @@ Result<ReplicaSources> ReplicaSources::Open(Process& process, const std::string&
     if (!relative) continue;
     sources.database_path_ = wanted;
     for (const config::Replica& replica : database.replicas) {
-      if (replica.type != config::ReplicaType::kFile) continue;
-      const fs::Path folder = relative->empty() ? fs::Path(replica.path) : replica.path / *relative;
-      sources.AddFileReplica(process, replica.name.empty() ? folder.string() : replica.name,
-                             folder);
+      RUNNEL_TRY_VOID(sources.Add(process, replica, *relative, replica.name));
     }
     return sources;
   }

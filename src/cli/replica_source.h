@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "cli/command.h"
+#include "cli/s3_stores.h"
 #include "config/config.h"
 #include "restore/restore.h"
 #include "store/layout.h"
@@ -28,8 +29,9 @@ Result<config::Config> LoadConfig(Process& process, const ConfigFlags& flags);
 
 bool IsReplicaUrl(const std::string& argument);
 
-// "file:///srv/backup/app" -> "/srv/backup/app". Other schemes: kUnsupported, with a hint.
-Result<fs::Path> FilePathOfUrl(const std::string& url);
+// A replica of which a URL is all that is known: "file:///srv/backup/app", "s3://bucket/app". Other
+// schemes: kUnsupported, with a hint.
+Result<config::Replica> ReplicaOfUrl(const std::string& url);
 
 // Opened replicas of one database. A value that owns what its destinations refer to.
 class ReplicaSources {
@@ -45,12 +47,16 @@ class ReplicaSources {
  private:
   struct Replica {
     std::string name;
-    std::unique_ptr<store::ObjectStore> store;
+    std::shared_ptr<store::ObjectStore> store;
     std::unique_ptr<store::ReplicaLayout> layout;
   };
 
-  void AddFileReplica(Process& process, std::string name, const fs::Path& path);
+  explicit ReplicaSources(Process& process);
+  Result<void> Add(Process& process, const config::Replica& replica, const fs::Path& relative,
+                   std::string name);
 
+  std::unique_ptr<NullLogger> log_;
+  std::unique_ptr<S3Stores> s3_;  // outlives the stores
   std::string database_path_;
   std::vector<Replica> replicas_;
 };

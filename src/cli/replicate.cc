@@ -135,7 +135,8 @@ Result<void> Run(Process& process, const ReplicateFlags& flags, const config::Co
   runtime::LimitHeapRegions();
   RUNNEL_TRY(auto signals, runtime::SignalReceiver::Install());
   RUNNEL_TRY(const runtime::DescriptorLimit limit, runtime::RaiseDescriptorLimit());
-  RUNNEL_TRY(std::vector<server::DatabaseSpec> specs, SpecsOf(process, config));
+  S3Stores s3(process, log);
+  RUNNEL_TRY(std::vector<server::DatabaseSpec> specs, SpecsOf(process, s3, config));
   RUNNEL_TRY_VOID(runtime::RequireDescriptors(
       limit.now, kDescriptorsForUs + specs.size() * kDescriptorsPerDatabase));
   RUNNEL_TRY(auto scheduler, runtime::ThreadScheduler::Start(process.clock, {}));
@@ -159,9 +160,10 @@ Result<void> Run(Process& process, const ReplicateFlags& flags, const config::Co
       if (flags.once == Switch::kOn) {
         replica.settings.importance = replicate::Importance::kRequired;
       }
-      log.Info("replicating to", {{"path", spec.capture.database.string()},
-                                  {"type", "file"},
-                                  {"replica", replica.folder.string()}});
+      log.Info("replicating to",
+               {{"path", spec.capture.database.string()},
+                {"type", replica.store ? replica.store->kind() : "file"},
+                {"replica", replica.store ? replica.store->location() : replica.folder.string()}});
     }
     RUNNEL_TRY_VOID(daemon.Add(std::move(spec)));
   }

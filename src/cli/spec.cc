@@ -23,7 +23,8 @@ fs::Path StateBeside(const fs::Path& database) {
 
 replicate::DestinationSettings SettingsOf(const config::Replica& replica,
                                           const config::Config& config) {
-  return {.name = replica.name.empty() ? replica.path : replica.name,
+  const std::string& place = replica.url.empty() ? replica.path : replica.url;
+  return {.name = replica.name.empty() ? RedactUrl(place) : replica.name,
           .importance = replica.required ? replicate::Importance::kRequired
                                          : replicate::Importance::kOptional,
           .sync_interval = replica.sync_interval,
@@ -35,10 +36,29 @@ replicate::DestinationSettings SettingsOf(const config::Replica& replica,
                                                : replicate::DeletionMode::kNever};
 }
 
+Result<server::ReplicaSpec> ReplicaSpecOf(S3Stores& s3, const config::Replica& replica,
+                                          const config::Config& config, const fs::Path& relative) {
+  server::ReplicaSpec spec{.settings = SettingsOf(replica, config)};
+  if (replica.type == config::ReplicaType::kS3) {
+    auto opened = s3.Open(replica, relative);
+    if (!opened) {
+      const std::string where =
+          replica.place.line > 0 ? fmt::format("line {}", replica.place.line) : spec.settings.name;
+      return Fail(std::move(opened).error().Context(where));
+    }
+    spec.store = std::move(opened->store);
+    spec.stop_store = std::move(opened->stop);
+    return spec;
+  }
+  spec.folder = replica.path;
+  if (!relative.empty()) spec.folder /= relative;
+  return spec;
+}
+
 // `relative`: of a database below its directory; empty for a single one.
-server::DatabaseSpec MakeSpec(const config::Config& config, const config::Database& database,
-                              const fs::Path& path, const fs::Path& state,
-                              const fs::Path& relative) {
+Result<server::DatabaseSpec> MakeSpec(S3Stores& s3, const config::Config& config,
+                                      const config::Database& database, const fs::Path& path,
+                                      const fs::Path& state, const fs::Path& relative) {
   capture::DatabaseOptions capture;
   capture.database = path;
   capture.state_folder = state;
@@ -56,9 +76,8 @@ server::DatabaseSpec MakeSpec(const config::Config& config, const config::Databa
   }
   server::DatabaseSpec spec{.capture = std::move(capture), .replicas = {}};
   for (const config::Replica& replica : database.replicas) {
-    fs::Path folder = replica.path;
-    if (!relative.empty()) folder /= relative;
-    spec.replicas.push_back({.settings = SettingsOf(replica, config), .folder = folder});
+    RUNNEL_TRY(auto replica_spec, ReplicaSpecOf(s3, replica, config, relative));
+    spec.replicas.push_back(std::move(replica_spec));
   }
   return spec;
 }
@@ -101,7 +120,7 @@ Result<void> FindDatabases(Process& process, sqlite::OpenRegistry& registry,
 
 Result<void> CheckReplicaTypes(const config::Database& database) {
   for (const config::Replica& replica : database.replicas) {
-    if (replica.type == config::ReplicaType::kFile) continue;
+    if (replica.type != config::ReplicaType::kMemory) continue;
     return Fail(Errc::kUnsupported,
                 fmt::format("line {}: a replica of type memory is for tests of the engine; name a "
                             "folder: url: file:///backup/app",
@@ -124,9 +143,7 @@ Result<config::Config> ConfigForArguments(Process& process,
           Errc::kInvalidArgument,
           fmt::format("{}: a replica is named by a URL, e.g. file:///backup/app", arguments[i]));
     }
-    RUNNEL_TRY(const fs::Path folder, FilePathOfUrl(arguments[i]));
-    config::Replica replica;
-    replica.path = folder.string();
+    RUNNEL_TRY(auto replica, ReplicaOfUrl(arguments[i]));
     database.replicas.push_back(std::move(replica));
   }
   config::Config config;
@@ -139,7 +156,8 @@ server::DaemonOptions DaemonOptionsOf(const config::Config& config) {
           .final_sync_timeout = config.shutdown_sync_timeout};
 }
 
-Result<std::vector<server::DatabaseSpec>> SpecsOf(Process& process, const config::Config& config) {
+Result<std::vector<server::DatabaseSpec>> SpecsOf(Process& process, S3Stores& s3,
+                                                  const config::Config& config) {
   sqlite::OpenRegistry registry(process.fs);  // before any database is open
   std::vector<server::DatabaseSpec> specs;
   for (const config::Database& database : config.databases) {
@@ -147,15 +165,17 @@ Result<std::vector<server::DatabaseSpec>> SpecsOf(Process& process, const config
     if (const auto* single = std::get_if<config::SingleDatabase>(&database.source)) {
       const fs::Path path = single->path;
       RUNNEL_TRY(const fs::Path state, StateOf(*single));
-      specs.push_back(MakeSpec(config, database, path, state, {}));
+      RUNNEL_TRY(auto spec, MakeSpec(s3, config, database, path, state, {}));
+      specs.push_back(std::move(spec));
       continue;
     }
     const auto& directory = std::get<config::DatabaseDirectory>(database.source);
     std::vector<fs::Path> found;
     RUNNEL_TRY_VOID(FindDatabases(process, registry, directory, {}, found));
     for (const fs::Path& relative : found) {
-      specs.push_back(MakeSpec(config, database, fs::Path(directory.directory) / relative,
-                               StateOf(directory, relative), relative));
+      RUNNEL_TRY(auto spec, MakeSpec(s3, config, database, fs::Path(directory.directory) / relative,
+                                     StateOf(directory, relative), relative));
+      specs.push_back(std::move(spec));
     }
   }
   return specs;

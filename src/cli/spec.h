@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "cli/command.h"
+#include "cli/s3_stores.h"
 #include "config/config.h"
 #include "server/daemon.h"
 #include "server/managed_database.h"
@@ -19,7 +20,9 @@ Result<config::Config> ConfigForArguments(Process& process,
 
 server::DaemonOptions DaemonOptionsOf(const config::Config& config);
 
-// One entry a database; the databases of a directory are those that are there now.
-Result<std::vector<server::DatabaseSpec>> SpecsOf(Process& process, const config::Config& config);
+// One entry a database; the databases of a directory are those that are there now. `s3` outlives
+// the entries.
+Result<std::vector<server::DatabaseSpec>> SpecsOf(Process& process, S3Stores& s3,
+                                                  const config::Config& config);
 
 }  // namespace runnel::cli

@@ -249,8 +249,19 @@ std::map<std::string, Effect> Pending() {
   };
 }
 
-// They have tests of their own below.
-const std::set<std::string> kElsewhere = {"dbs[].watch", "replica.type"};
+// They have tests of their own, below and in s3_settings_test.cc.
+const std::set<std::string> kElsewhere = [] {
+  std::set<std::string> keys = {"dbs[].watch", "replica.type"};
+  for (const char* key :
+       {"bucket", "endpoint", "region", "access-key-id", "secret-access-key", "session-token",
+        "force-path-style", "sign-payload", "require-content-md5", "skip-verify", "ca-file",
+        "storage-class", "sse-customer-algorithm", "sse-customer-key", "sse-customer-key-path",
+        "sse-kms-key-id", "part-size", "concurrency"}) {
+    keys.insert(key);
+    keys.insert(std::string("replica.") + key);
+  }
+  return keys;
+}();
 
 class SpecTest : public ::testing::Test {
  protected:
@@ -305,7 +316,7 @@ class SpecTest : public ::testing::Test {
     fields["log_level"] = LogLevelName(logging.level);
     fields["log_json"] = logging.style == config::LogStyle::kJson ? "yes" : "no";
     fields["log_stderr"] = logging.stream == config::LogStream::kStderr ? "yes" : "no";
-    const auto specs = SpecsOf(process_, *parsed.config);
+    const auto specs = SpecsOf(process_, s3_, *parsed.config);
     EXPECT_OK(specs);
     if (!specs) return fields;
     for (std::size_t i = 0; i < specs->size(); ++i) {
@@ -326,6 +337,8 @@ class SpecTest : public ::testing::Test {
                    .working_directory = "/",
                    .out = [](std::string_view) {},
                    .err = [](std::string_view) {}};
+  NullLogger log_;
+  S3Stores s3_{process_, log_};
 };
 
 TEST_F(SpecTest, EveryKeyThatIsReadHasItsEffectOrIsPending) {
@@ -362,7 +375,7 @@ TEST_F(SpecTest, AReplicaInMemoryIsRefused) {
   const auto parsed =
       Parse("dbs: [{path: %HERE%/app.db, replica: {path: %HERE%/copy, type: memory}}]");
   ASSERT_TRUE(parsed.config);
-  EXPECT_FAILS(Errc::kUnsupported, SpecsOf(process_, *parsed.config));
+  EXPECT_FAILS(Errc::kUnsupported, SpecsOf(process_, s3_, *parsed.config));
 }
 
 TEST_F(SpecTest, ADirectoryHoldsTheDatabasesThatAreThereNow) {
@@ -376,7 +389,7 @@ TEST_F(SpecTest, ADirectoryHoldsTheDatabasesThatAreThereNow) {
 TEST_F(SpecTest, ADirectoryThatIsNotThereIsAnError) {
   const auto parsed = Parse("dbs: [{dir: %HERE%/none, pattern: '*', " + kOne + "}]");
   ASSERT_TRUE(parsed.config);
-  EXPECT_FAILS(Errc::kNotFound, SpecsOf(process_, *parsed.config));
+  EXPECT_FAILS(Errc::kNotFound, SpecsOf(process_, s3_, *parsed.config));
 }
 
 TEST_F(SpecTest, StateLiesBesideTheRealFileWhicheverLinkLeadsThere) {
@@ -388,13 +401,13 @@ TEST_F(SpecTest, StateLiesBesideTheRealFileWhicheverLinkLeadsThere) {
 TEST_F(SpecTest, ArgumentsAreADatabaseAndFolders) {
   ASSERT_OK_AND_ASSIGN(const auto config,
                        ConfigForArguments(process_, {"rel/app.db", "file:///a", "file:///b/c"}));
-  ASSERT_OK_AND_ASSIGN(const auto specs, SpecsOf(process_, config));
+  ASSERT_OK_AND_ASSIGN(const auto specs, SpecsOf(process_, s3_, config));
   ASSERT_EQ(specs.size(), 1U);
   EXPECT_EQ(specs[0].capture.database, "/rel/app.db");
   ASSERT_EQ(specs[0].replicas.size(), 2U);
   EXPECT_EQ(specs[0].replicas[0].folder, "/a");
   EXPECT_EQ(specs[0].replicas[1].folder, "/b/c");
-  for (const char* bad : {"/backup", "file://host/backup", "s3://bucket/app"}) {
+  for (const char* bad : {"/backup", "file://host/backup", "sftp://bucket/app"}) {
     EXPECT_FALSE(ConfigForArguments(process_, {"app.db", bad})) << bad;
   }
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/redacted.h"
 #include "config/defaults.h"
 
 namespace runnel::config {
@@ -33,6 +34,7 @@ enum class JournalMode : std::uint8_t {
 };
 enum class ReplicaType : std::uint8_t {
   kFile,
+  kS3,
   kMemory,  // of this process; for trying out and for tests
 };
 enum class LogStyle : std::uint8_t { kText, kJson };
@@ -45,14 +47,28 @@ struct Snapshots {
   friend bool operator==(const Snapshots&, const Snapshots&) = default;
 };
 
+// What is written of a replica in S3; what is not there is absent. What it means is the business of
+// store/s3.
+struct S3Keys {
+  std::optional<std::string> bucket, endpoint, region, access_key_id, ca_file, storage_class;
+  std::optional<std::string> sse_customer_algorithm, sse_customer_key_path, sse_kms_key_id;
+  std::optional<Redacted> secret_access_key, session_token, sse_customer_key;
+  std::optional<bool> force_path_style, sign_payload, require_content_md5, skip_verify;
+  std::optional<std::uint64_t> part_size;
+  std::optional<std::int64_t> concurrency;
+  friend bool operator==(const S3Keys&, const S3Keys&) = default;
+};
+
 // One destination of a database.
 struct Replica {
   Place place;
   ReplicaType type = ReplicaType::kFile;
   std::string name;  // for logs and the command line; empty unless given
   // kFile: the folder, absolute. For a directory of databases the relative path of each database
-  // is still to be appended.
+  // is still to be appended. kS3: the beginning of the keys, as it is written, where no URL is.
   std::string path;
+  std::string url;  // kS3: as it is written, or empty
+  S3Keys s3;
   milliseconds sync_interval = defaults::kSyncInterval;
   PageEncoding page_encoding = PageEncoding::kBlock;
   Snapshots snapshots;

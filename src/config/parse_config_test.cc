@@ -214,7 +214,7 @@ TEST(ParseConfigTest, ReportsAllErrorsInTheOrderOfTheFile) {
   const std::vector<std::string> findings = Findings(R"(dbs:
   - path: /a
     monitor-interval: 5
-    replica: {url: "s3://bucket/x"}
+    replica: {url: "sftp://host/x"}
   - dir: /b
     replica: {url: "file:///r"}
 l0-retention: 5 minutes
@@ -275,8 +275,8 @@ TEST(ParseConfigTest, RefusesWhatCannotBe) {
 
 TEST(ParseConfigTest, WarnsOfKnownKeysWithoutEffect) {
   for (const std::string& text :
-       {std::string("addr: \":9090\""), std::string("heartbeat-url: x"),
-        std::string("access-key-id: x"), std::string("socket: {permissions: 384}"),
+       {std::string("addr: \":9090\""), std::string("heartbeat-url: x"), std::string("bucket: x"),
+        std::string("account-key: x"), std::string("socket: {permissions: 384}"),
         OneDb("max-checkpoint-page-count: 1"), OneDb("truncate-page-n: -1")}) {
     const ParsedConfig parsed = Parse(text);
     EXPECT_TRUE(parsed.config.has_value()) << text;

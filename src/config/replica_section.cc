@@ -7,23 +7,7 @@ namespace {
 
 using Rule = KeyRule<ReplicaSection>;
 
-constexpr std::array<std::string_view, 45> kStoreKeys = {"access-key-id",
-                                                         "secret-access-key",
-                                                         "region",
-                                                         "bucket",
-                                                         "endpoint",
-                                                         "force-path-style",
-                                                         "sign-payload",
-                                                         "require-content-md5",
-                                                         "skip-verify",
-                                                         "storage-class",
-                                                         "part-size",
-                                                         "concurrency",
-                                                         "sse-customer-algorithm",
-                                                         "sse-customer-key",
-                                                         "sse-customer-key-path",
-                                                         "sse-kms-key-id",
-                                                         "account-name",
+constexpr std::array<std::string_view, 28> kStoreKeys = {"account-name",
                                                          "account-key",
                                                          "sas-token",
                                                          "host",
@@ -48,7 +32,6 @@ constexpr std::array<std::string_view, 45> kStoreKeys = {"access-key-id",
                                                          "max-reconnects",
                                                          "reconnect-wait",
                                                          "timeout",
-                                                         "session-token",
                                                          "sse-customer-key-md5",
                                                          "max-retries",
                                                          "dial-timeout"};
@@ -87,6 +70,7 @@ std::vector<Rule> MakeRules() {
       Rule::Warned("auto-recover", "a replica that lost continuity is always repaired"),
       Rule::Refused("age", kEncryption),
   };
+  AddS3Rules(rules);
   for (const std::string_view key : kStoreKeys) {
     rules.push_back(Rule::Honoured(
         key, [](auto& r, auto& v, auto& s) { s.store_keys.push_back({r.key(), v.place}); }));

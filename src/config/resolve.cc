@@ -11,7 +11,6 @@ namespace runnel::config {
 namespace {
 
 constexpr std::pair<std::string_view, std::string_view> kLaterStores[] = {
-    {"s3", "S3"},
     {"gs", "Google Cloud Storage"},
     {"gcs", "Google Cloud Storage"},
     {"abs", "Azure"},
@@ -87,6 +86,7 @@ class Resolver {
     for (const DatabaseSection& section : top_.databases) {
       config.databases.push_back(MakeDatabase(section));
     }
+    if (!has_s3_) WarnOfStoreKeys(top_.s3.set);
     return config;
   }
 
@@ -250,22 +250,61 @@ class Resolver {
                                           &std::pair<std::string_view, std::string_view>::first);
     if (later != std::end(kLaterStores)) {
       Error(place, fmt::format("replicas on {} come with a later version; this one has file "
-                               "(url: file:///folder)",
+                               "(url: file:///folder) and s3 (url: s3://bucket/path)",
                                later->second));
       return;
     }
+    if (type == "s3") {
+      WarnOfStoreKeys(section.store_keys);
+      LocateS3(section, replica);
+      return;
+    }
     if (type != "file" && type != "memory") {
-      Error(place, fmt::format("unknown type of replica \"{}\": this version has file",
+      Error(place, fmt::format("unknown type of replica \"{}\": this version has file and s3",
                                RedactUrl(type).substr(0, 40)));
       return;
     }
     WarnOfStoreKeys(section.store_keys);
+    WarnOfStoreKeys(section.s3.set);
     if (type == "memory") {
       replica.type = ReplicaType::kMemory;
       diagnostics_.AddWarning(place, "a memory replica is gone when the daemon ends: no backup");
       return;
     }
     LocateFile(section, replica);
+  }
+
+  void LocateS3(const ReplicaSection& section, Replica& replica) {
+    has_s3_ = true;
+    replica.type = ReplicaType::kS3;
+    replica.s3 = MergeS3Keys(section.s3.keys, top_.s3.keys);
+    const S3Keys& keys = replica.s3;
+    if (section.url) {
+      replica.url = section.url->value;
+      // What the URL names is its own; a bucket for all replicas is for those without.
+      if (section.path || section.s3.keys.bucket) {
+        Error(section.url->place, "url and path or bucket exclude each other: keep the url");
+      }
+      replica.s3.bucket.reset();
+    } else if (!keys.bucket) {
+      Error(section.place, "a replica in S3 needs a url, such as url: s3://bucket/path");
+      return;
+    }
+    if (section.path) replica.path = section.path->value;
+    if (keys.sse_kms_key_id && (keys.sse_customer_key || keys.sse_customer_key_path)) {
+      Error(section.place, "sse-kms-key-id and sse-customer-key exclude each other: keep one");
+    }
+    if (keys.sse_customer_key && keys.sse_customer_key_path) {
+      Error(section.place, "sse-customer-key and sse-customer-key-path are the same: keep one");
+    }
+    if (keys.access_key_id.has_value() != keys.secret_access_key.has_value()) {
+      Error(section.place, "access-key-id and secret-access-key go together: write both or none");
+    }
+    const std::string name = section.url ? replica.url
+                                         : fmt::format("s3://{}/{}?endpoint={}", *keys.bucket,
+                                                       replica.path, keys.endpoint.value_or(""));
+    ClaimName(replicas_, name, section.url ? section.url->place : section.place,
+              "the replica path");
   }
 
   void LocateFile(const ReplicaSection& section, Replica& replica) {
@@ -328,6 +367,7 @@ class Resolver {
   Diagnostics& diagnostics_;
   Names databases_;
   Names replicas_;
+  bool has_s3_ = false;
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "config/s3_keys.h"
 #include "config/section_reader.h"
 
 namespace runnel::config {
@@ -33,7 +34,8 @@ struct ReplicaSection {
   ReplicaSettings settings;
   SnapshotSection snapshot;  // keys of 0.3
   std::optional<bool> required;
-  // Keys of stores other than files, to be warned of once the type is known.
+  S3KeySection s3;
+  // Keys of stores that this version does not have, to be warned of.
   std::vector<Text> store_keys;
 };
 
@@ -79,6 +81,7 @@ struct TopSection {
   std::optional<std::uint64_t> max_staging_bytes;
   std::optional<JournalMode> journal_mode;
   std::vector<std::string> allowed_file_systems;
+  S3KeySection s3;
   std::vector<Text> store_keys;
 };
 

@@ -149,6 +149,7 @@ const Rule kRulesWithoutEffect[] = {
 std::vector<Rule> MakeRules() {
   std::vector<Rule> rules(std::begin(kRules), std::end(kRules));
   rules.insert(rules.end(), std::begin(kRulesWithoutEffect), std::end(kRulesWithoutEffect));
+  AddS3Rules(rules);
   for (const std::string_view key : StoreKeys()) {
     rules.push_back(Rule::Honoured(
         key, [](auto& r, auto& v, auto& s) { s.store_keys.push_back({r.key(), v.place}); }));

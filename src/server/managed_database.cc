@@ -39,8 +39,15 @@ ManagedDatabase::ManagedDatabase(DatabaseSpec spec, const Shared& shared)
 // Capture's jobs tell us of cuts until they are stopped, and what the replicas hold of the staging
 // has to go before the database does.
 ManagedDatabase::~ManagedDatabase() {
-  if (replicas_) replicas_->Stop();
+  StopReplicas();
   (void)database_->Stop();
+}
+
+void ManagedDatabase::StopReplicas() {
+  for (const ReplicaSpec& replica : spec_.replicas) {
+    if (replica.stop_store) replica.stop_store();
+  }
+  if (replicas_) replicas_->Stop();
 }
 
 Result<void> ManagedDatabase::Start() {
@@ -48,11 +55,14 @@ Result<void> ManagedDatabase::Start() {
   const store::FileStoreOptions ownership = OwnershipLike(shared_.fs, path());
   std::vector<replicate::DestinationTarget> targets;
   for (const ReplicaSpec& replica : spec_.replicas) {
-    stores_.push_back(std::make_unique<store::FileStore>(shared_.fs, replica.folder, ownership,
-                                                         shared_.clock, shared_.random));
+    stores_.push_back(replica.store ? replica.store
+                                    : std::make_shared<store::FileStore>(shared_.fs, replica.folder,
+                                                                         ownership, shared_.clock,
+                                                                         shared_.random));
+    const auto layout = replica.store ? store::LayoutKind::kFlat : store::LayoutKind::kTree;
     targets.push_back({.settings = replica.settings,
                        .store = stores_.back().get(),
-                       .layout = store::ReplicaLayout(store::LayoutKind::kTree, "")});
+                       .layout = store::ReplicaLayout(layout, "")});
   }
   replicas_ = std::make_unique<replicate::ReplicaSet>(
       std::move(targets), *source_,
@@ -162,7 +172,7 @@ Error ManagedDatabase::LateError() const {
 }
 
 Result<void> ManagedDatabase::Stop() {
-  if (replicas_) replicas_->Stop();
+  StopReplicas();
   return database_->Stop();
 }
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -20,10 +21,13 @@
 
 namespace runnel::server {
 
-// A replica in a folder.
+// A replica in a folder, or in a store that is opened already.
 struct ReplicaSpec {
   replicate::DestinationSettings settings;
-  fs::Path folder;
+  fs::Path folder = {};
+  std::shared_ptr<store::ObjectStore> store = {};
+  // Ends what the store waits for, when the work on the database ends. May be empty.
+  std::function<void()> stop_store = {};
 };
 
 struct DatabaseSpec {
@@ -68,6 +72,7 @@ class ManagedDatabase final : private capture::DatabaseObserver {
   replicate::ReplicaSet& replicas() { return *replicas_; }
 
  private:
+  void StopReplicas();
   void OnCut(Txid newest) override;
   void OnStatus() override;
   void NoteChange();
@@ -80,7 +85,7 @@ class ManagedDatabase final : private capture::DatabaseObserver {
   const Shared& shared_;
   std::unique_ptr<capture::Database> database_;
   std::unique_ptr<replicate::CaptureSource> source_;
-  std::vector<std::unique_ptr<store::ObjectStore>> stores_;
+  std::vector<std::shared_ptr<store::ObjectStore>> stores_;
   std::unique_ptr<replicate::ReplicaSet> replicas_;
   std::atomic<bool> started_ = false;  // replicas_ is there
 

@@ -111,7 +111,7 @@ INSTANTIATE_TEST_SUITE_P(
          {"restore", "-integrity-check", "some", "-o", "x", "file:///x"},
          {"none, quick or full"}},
         {"RelativeUrl", {"verify", "file://x"}, {"file://x", "file:///srv/backup/app"}},
-        {"ForeignUrl", {"verify", "s3://bucket/x"}, {"s3://", "file:///path"}},
+        {"ForeignUrl", {"verify", "sftp://bucket/x"}, {"sftp://", "file:///path"}},
         {"NothingToVerify", {"verify"}, {"Try: runnel verify file:///"}},
         {"ReplicateWhere",
          {"replicate", "app.db"},

@@ -1,12 +1,13 @@
 // The s3 store against the server that the environment names (tools/with-radosgw).
 
+#include "s3/server.h"
+
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <cstdlib>
 
 #include "http/curl_client.h"
 #include "runtime/system_clock.h"
@@ -23,12 +24,6 @@ using store::ObjectKey;
 using store::PutCondition;
 using namespace store::s3;
 
-std::string FromEnvironment(const char* name) {
-  const char* const value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe)
-  EXPECT_NE(value, nullptr) << name << " is not set: run this by tools/with-radosgw";
-  return value != nullptr ? value : "";
-}
-
 // A path of its own in the one bucket of these tests.
 class ServerSubject final : public StoreSubject {
  public:
@@ -40,7 +35,7 @@ class ServerSubject final : public StoreSubject {
                 .random = random_,
                 .log = log_},
                std::make_shared<BucketFacts>()) {
-    EXPECT_OK(MakeBucket());
+    EXPECT_OK(MakeTestBucket());
   }
   // As the daemon uses it: this server answers 500 when many want one object.
   store::ObjectStore& store() override { return retrying_; }
@@ -53,14 +48,6 @@ class ServerSubject final : public StoreSubject {
     settings.endpoint = FromEnvironment("RUNNEL_TEST_S3_ENDPOINT");
     settings.key_prefix = fmt::format("run-{}/{}/", ::getpid(), ++number);
     return settings;
-  }
-
-  Result<void> MakeBucket() {
-    BucketClient client(Located({}), client_, credentials_, clock_);
-    const Call call{.name = "CreateBucket", .method = http::Method::kPut};
-    RUNNEL_TRY(const http::Response response, client.Send(call));
-    if (response.status == 200 || response.status == 409) return {};
-    return Fail(client.Failure(call, response));
   }
 
   runtime::SystemClock clock_;
