@@ -12,7 +12,7 @@ void RateLimitedLog::Log(LogLevel level, std::string_view message, const char* s
       fmt::format("{}\n{}\n{}\n{}", LogLevelName(level), message, subject, error.message());
   std::uint64_t left_out = 0;
   {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     const MonotonicTime now = clock_.MonotonicNow();
     if (Entry* entry = Find(text); entry == nullptr) {
       Remember(std::move(text), now);
@@ -36,7 +36,7 @@ void RateLimitedLog::Log(LogLevel level, std::string_view message, const char* s
 }
 
 void RateLimitedLog::Clear() {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   entries_ = {};  // gives the memory back too
 }
 

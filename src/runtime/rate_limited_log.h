@@ -3,12 +3,12 @@
 #pragma once
 
 #include <chrono>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mutex.h"
 
 namespace runnel::runtime {
 
@@ -39,15 +39,14 @@ class RateLimitedLog {
     std::uint64_t left_out = 0;
   };
 
-  // With mutex_ held.
-  Entry* Find(const std::string& text);
-  void Remember(std::string text, MonotonicTime now);
+  Entry* Find(const std::string& text) RUNNEL_REQUIRES(mutex_);
+  void Remember(std::string text, MonotonicTime now) RUNNEL_REQUIRES(mutex_);
 
   Logger& logger_;
   Clock& clock_;
   const std::chrono::nanoseconds interval_;
-  std::mutex mutex_;
-  std::vector<Entry> entries_;
+  Mutex mutex_;
+  std::vector<Entry> entries_ RUNNEL_GUARDED_BY(mutex_);
 };
 
 }  // namespace runnel::runtime

@@ -20,17 +20,17 @@ class ThreadScheduler::Slot final : public JobControl, public TimerHeap::Node {
   ~Slot() override { Stop(); }
 
   void Wake() override {
-    const std::scoped_lock lock(scheduler_.mutex_);
+    const MutexLock lock(scheduler_.mutex_);
     scheduler_.MakeReadyAndNotify(*this);
   }
 
   void WakeAt(MonotonicTime time) override {
-    const std::scoped_lock lock(scheduler_.mutex_);
+    const MutexLock lock(scheduler_.mutex_);
     scheduler_.WakeAtLocked(*this, time);
   }
 
   void Stop() override {
-    std::unique_lock lock(scheduler_.mutex_);
+    const MutexLock lock(scheduler_.mutex_);
     if (state_ == State::kStopped) return;
     // Waiting for the end of the very run that calls would never end.
     RUNNEL_CHECK(runner_ != std::this_thread::get_id());
@@ -40,7 +40,7 @@ class ThreadScheduler::Slot final : public JobControl, public TimerHeap::Node {
       scheduler_.RemoveReady(*this);
       state_ = State::kIdle;
     }
-    scheduler_.run_ended_.wait(lock, [this] { return state_ != State::kRunning; });
+    while (state_ == State::kRunning) scheduler_.run_ended_.Wait(scheduler_.mutex_);
     if (state_ == State::kStopped) return;  // another caller's Stop() was first
     state_ = State::kStopped;
     --scheduler_.job_count_;
@@ -98,18 +98,18 @@ Result<void> ThreadScheduler::StartThreads(const PoolSizes& sizes) {
 
 ThreadScheduler::~ThreadScheduler() {
   {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     RUNNEL_CHECK(job_count_ == 0);
     state_ = State::kEnding;
-    earlier_deadline_.notify_all();
-    for (ReadyQueue& queue : queues_) queue.not_empty.notify_all();
+    earlier_deadline_.NotifyAll();
+    for (ReadyQueue& queue : queues_) queue.not_empty.NotifyAll();
   }
   for (std::thread& thread : threads_) thread.join();
 }
 
 JobHandle ThreadScheduler::Add(Job& job, Pool pool) {
   auto slot = std::make_unique<Slot>(*this, job, pool);
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   ++job_count_;
   return JobHandle(std::move(slot));
 }
@@ -133,7 +133,7 @@ bool ThreadScheduler::MakeReady(Slot& slot) {
 }
 
 void ThreadScheduler::MakeReadyAndNotify(Slot& slot) {
-  if (MakeReady(slot)) queue(slot).not_empty.notify_one();
+  if (MakeReady(slot)) queue(slot).not_empty.NotifyOne();
 }
 
 void ThreadScheduler::RemoveReady(Slot& slot) {
@@ -149,31 +149,31 @@ void ThreadScheduler::WakeAtLocked(Slot& slot, MonotonicTime time) {
   if (slot.stopping_ || slot.state_ == Slot::State::kReady) return;
   if (slot.armed() && slot.deadline() <= time) return;
   timers_.Arm(slot, time);
-  if (time < timer_waits_until_) earlier_deadline_.notify_one();
+  if (time < timer_waits_until_) earlier_deadline_.NotifyOne();
 }
 
 void ThreadScheduler::RunWorker(ReadyQueue& ready) {
-  std::unique_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   for (;;) {
-    ready.not_empty.wait(lock, [&] { return ready.first != nullptr || state_ == State::kEnding; });
+    while (ready.first == nullptr && state_ != State::kEnding) ready.not_empty.Wait(mutex_);
     if (ready.first == nullptr) return;
     Slot& slot = *ready.first;
     RemoveReady(slot);
-    RunOne(slot, lock);
+    RunOne(slot);
   }
 }
 
-void ThreadScheduler::RunOne(Slot& slot, std::unique_lock<std::mutex>& lock) {
+void ThreadScheduler::RunOne(Slot& slot) {
   slot.state_ = Slot::State::kRunning;
   slot.runner_ = std::this_thread::get_id();
-  lock.unlock();
+  mutex_.unlock();
   const std::optional<MonotonicTime> next = slot.job_.Run();
-  lock.lock();
+  mutex_.lock();
   slot.runner_ = {};
   slot.state_ = Slot::State::kIdle;
   const bool wake = std::exchange(slot.woken_while_running_, false);
   if (slot.stopping_) {
-    run_ended_.notify_all();  // as soon as the lock is released, the slot may be gone
+    run_ended_.NotifyAll();  // as soon as the lock is released, the slot may be gone
   } else if (wake || (next && *next <= clock_.MonotonicNow())) {
     // This thread goes on with the queue at once, so that no other needs to be told: whatever else
     // is in the queue has had its own notification.
@@ -186,18 +186,18 @@ void ThreadScheduler::RunOne(Slot& slot, std::unique_lock<std::mutex>& lock) {
 void ThreadScheduler::RunTimer() {
   // Far ahead is not waited for in one go: the sum with the present time must not overflow.
   constexpr std::chrono::nanoseconds kLongestWait = std::chrono::hours(1000);
-  std::unique_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   while (state_ != State::kEnding) {
     const TimerHeap::Node* earliest = timers_.Earliest();
     if (earliest == nullptr) {
       timer_waits_until_ = MonotonicTime::max();
-      earlier_deadline_.wait(lock);
+      earlier_deadline_.Wait(mutex_);
       continue;
     }
     const MonotonicTime now = clock_.MonotonicNow();
     if (earliest->deadline() > now) {
       timer_waits_until_ = earliest->deadline();
-      earlier_deadline_.wait_for(lock, std::min(earliest->deadline() - now, kLongestWait));
+      earlier_deadline_.WaitFor(mutex_, std::min(earliest->deadline() - now, kLongestWait));
       continue;
     }
     Slot& slot = static_cast<Slot&>(*timers_.Earliest());

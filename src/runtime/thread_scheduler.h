@@ -4,13 +4,12 @@
 #pragma once
 
 #include <array>
-#include <condition_variable>
 #include <cstddef>
 #include <memory>
-#include <mutex>
 #include <thread>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/result.h"
 #include "runtime/scheduler.h"
 #include "runtime/timer_heap.h"
@@ -46,36 +45,37 @@ class ThreadScheduler final : public Scheduler {
   struct ReadyQueue {
     Slot* first = nullptr;
     Slot* last = nullptr;
-    std::condition_variable not_empty;
+    CondVar not_empty;
   };
 
   explicit ThreadScheduler(Clock& clock) : clock_(clock) {}
   Result<void> StartThreads(const PoolSizes& sizes);
 
-  // With mutex_ held.
-  bool MakeReady(Slot& slot);  // false if it is ready already, or need not be
-  void MakeReadyAndNotify(Slot& slot);
-  void RemoveReady(Slot& slot);
-  void WakeAtLocked(Slot& slot, MonotonicTime time);
+  // False if it is ready already, or need not be.
+  bool MakeReady(Slot& slot) RUNNEL_REQUIRES(mutex_);
+  void MakeReadyAndNotify(Slot& slot) RUNNEL_REQUIRES(mutex_);
+  void RemoveReady(Slot& slot) RUNNEL_REQUIRES(mutex_);
+  void WakeAtLocked(Slot& slot, MonotonicTime time) RUNNEL_REQUIRES(mutex_);
 
   ReadyQueue& queue(const Slot& slot);
   void RunWorker(ReadyQueue& queue);
-  void RunOne(Slot& slot, std::unique_lock<std::mutex>& lock);
+  void RunOne(Slot& slot) RUNNEL_REQUIRES(mutex_);  // released during the run
   void RunTimer();
 
   Clock& clock_;
 
-  // Guards everything below but the threads, and the state of every slot. Held for a few dozen
-  // instructions at a time, never during a run.
-  std::mutex mutex_;
+  // Guards the queues and the state of every slot too, which the annotations cannot say. Held for a
+  // few dozen instructions at a time, never during a run.
+  Mutex mutex_;
   std::array<ReadyQueue, kPoolCount> queues_;
-  TimerHeap timers_;
-  std::condition_variable earlier_deadline_;
+  TimerHeap timers_ RUNNEL_GUARDED_BY(mutex_);
+  CondVar earlier_deadline_;
   // What the timer thread waits for; it is disturbed only for something earlier.
-  MonotonicTime timer_waits_until_ = MonotonicTime::min();
-  std::condition_variable run_ended_;  // of a job that somebody waits to stop
-  std::size_t job_count_ = 0;
-  enum class State { kRunning, kEnding } state_ = State::kRunning;
+  MonotonicTime timer_waits_until_ RUNNEL_GUARDED_BY(mutex_) = MonotonicTime::min();
+  CondVar run_ended_;  // of a job that somebody waits to stop
+  std::size_t job_count_ RUNNEL_GUARDED_BY(mutex_) = 0;
+  enum class State { kRunning, kEnding };
+  State state_ RUNNEL_GUARDED_BY(mutex_) = State::kRunning;
 
   std::vector<std::thread> threads_;
 };

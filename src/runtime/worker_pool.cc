@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <atomic>
-#include <mutex>
 #include <optional>
 #include <system_error>
 #include <thread>
 #include <vector>
 
 #include "base/check.h"
+#include "base/mutex.h"
 #include "runtime/signals.h"
 
 namespace runnel::runtime {
@@ -29,13 +29,14 @@ class Loop {
 
   // Once no thread runs any more.
   Result<void> TakeResult() {
+    const MutexLock lock(mutex_);
     if (error_) return Fail(*std::move(error_));
     return {};
   }
 
  private:
   void Note(std::size_t index, Error error) {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     failed_.store(true, std::memory_order_relaxed);
     if (error_ && error_index_ < index) return;
     error_ = std::move(error);
@@ -46,9 +47,9 @@ class Loop {
   const std::function<Result<void>(std::size_t)>& work_;
   std::atomic<std::size_t> next_ = 0;
   std::atomic<bool> failed_ = false;
-  std::mutex mutex_;
-  std::optional<Error> error_;
-  std::size_t error_index_ = 0;
+  Mutex mutex_;
+  std::optional<Error> error_ RUNNEL_GUARDED_BY(mutex_);
+  std::size_t error_index_ RUNNEL_GUARDED_BY(mutex_) = 0;
 };
 
 // As many as the system gives, up to one fewer than `workers`.
