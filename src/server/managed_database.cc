@@ -85,30 +85,30 @@ Result<void> ManagedDatabase::Start() {
 
 void ManagedDatabase::BeginFinalSync() {
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     asked_at_ = changes_;
   }
   auto txid = database_->RequestCut();
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     final_txid_ = txid;
   }
   if (!txid) return;
   replicas_->WaitDurable(*txid, [this] {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     final_is_durable_ = true;
-    synced_.notify_all();
+    synced_.NotifyAll();
   });
 }
 
 Result<void> ManagedDatabase::AwaitFinalSync(MonotonicTime deadline) {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (!final_is_durable_) {
     if (!final_txid_ && final_txid_.error().code() == Errc::kNotFound) return {};  // no database
     if (!final_txid_ && !final_txid_.error().retryable()) return Fail(LateError());
     const MonotonicTime now = shared_.clock.MonotonicNow();
     if (now >= deadline) return Fail(LateError());
-    synced_.wait_for(lock, deadline - now, [&] { return final_is_durable_ || AskAgain(); });
+    if (!AskAgain()) synced_.WaitFor(mutex_, deadline - now);
     if (!AskAgain()) continue;
     // Capture had not begun, or was at a loss; its state has changed.
     lock.unlock();
@@ -121,7 +121,7 @@ Result<void> ManagedDatabase::AwaitFinalSync(MonotonicTime deadline) {
 Result<void> ManagedDatabase::AwaitFinalSyncWhileWell(std::chrono::milliseconds patience) {
   std::optional<MonotonicTime> wrong_since;
   for (;;) {
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     if (final_is_durable_) return {};
     if (!final_txid_ && !final_txid_.error().retryable()) return Fail(LateError());
     lock.unlock();
@@ -133,7 +133,7 @@ Result<void> ManagedDatabase::AwaitFinalSyncWhileWell(std::chrono::milliseconds 
       return Fail(*std::move(trouble));
     }
     lock.lock();
-    synced_.wait_for(lock, kTroubleLook, [&] { return final_is_durable_ || AskAgain(); });
+    if (!final_is_durable_ && !AskAgain()) synced_.WaitFor(mutex_, kTroubleLook);
     const bool again = AskAgain();
     lock.unlock();
     if (again) BeginFinalSync();
@@ -185,9 +185,9 @@ void ManagedDatabase::OnStatus() { NoteChange(); }
 
 void ManagedDatabase::NoteChange() {
   if (started_.load(std::memory_order_acquire)) replicas_->OnCut();
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   ++changes_;
-  synced_.notify_all();
+  synced_.NotifyAll();
 }
 
 }  // namespace runnel::server

@@ -4,13 +4,12 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/result.h"
 #include "capture/database.h"
 #include "fs/file_system.h"
@@ -76,9 +75,9 @@ class ManagedDatabase final : private capture::DatabaseObserver {
   void OnCut(Txid newest) override;
   void OnStatus() override;
   void NoteChange();
-  // Capture could not cut when it was asked, and its state has changed since. With mutex_ held.
-  bool AskAgain() const { return !final_txid_ && changes_ != asked_at_; }
-  Error LateError() const;
+  // Capture could not cut when it was asked, and its state has changed since.
+  bool AskAgain() const RUNNEL_REQUIRES(mutex_) { return !final_txid_ && changes_ != asked_at_; }
+  Error LateError() const RUNNEL_REQUIRES(mutex_);
   std::optional<Error> Trouble() const;
 
   const DatabaseSpec spec_;
@@ -89,12 +88,13 @@ class ManagedDatabase final : private capture::DatabaseObserver {
   std::unique_ptr<replicate::ReplicaSet> replicas_;
   std::atomic<bool> started_ = false;  // replicas_ is there
 
-  std::mutex mutex_;  // guards what follows
-  std::condition_variable synced_;
-  Result<Txid> final_txid_ = Txid{};
-  bool final_is_durable_ = false;
-  std::uint64_t changes_ = 0;   // of capture's state
-  std::uint64_t asked_at_ = 0;  // changes_ before capture was last asked for the cut
+  Mutex mutex_;
+  CondVar synced_;
+  Result<Txid> final_txid_ RUNNEL_GUARDED_BY(mutex_) = Txid{};
+  bool final_is_durable_ RUNNEL_GUARDED_BY(mutex_) = false;
+  std::uint64_t changes_ RUNNEL_GUARDED_BY(mutex_) = 0;  // of capture's state
+  // changes_ before capture was last asked for the cut.
+  std::uint64_t asked_at_ RUNNEL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace runnel::server

@@ -61,7 +61,7 @@ WatchRouter::WatchRouter(fs::DirectoryWatcher& watcher, Clock& clock, Logger& lo
 
 WatchRouter::~WatchRouter() {
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     RUNNEL_CHECK(directories_.empty());
     stopping_ = true;
   }
@@ -70,7 +70,7 @@ WatchRouter::~WatchRouter() {
 }
 
 void WatchRouter::Add(const fs::Path& database, WatchTarget target) {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const fs::Path path = database.parent_path();
   auto [at, is_new] = directories_.try_emplace(path);
   at->second.databases.insert_or_assign(database.filename().string(), std::move(target));
@@ -81,7 +81,7 @@ void WatchRouter::Add(const fs::Path& database, WatchTarget target) {
 }
 
 void WatchRouter::Remove(const fs::Path& database) {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto at = directories_.find(database.parent_path());
   if (at == directories_.end()) return;
   at->second.databases.erase(database.filename().string());
@@ -114,7 +114,7 @@ void WatchRouter::Run() {
   for (;;) {
     std::optional<std::chrono::milliseconds> timeout;
     {
-      std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       if (stopping_) return;
       if (missing_ > 0) timeout = kRetryMissing;
       if (!paused_.empty()) timeout = kPause / 4;
@@ -127,7 +127,7 @@ void WatchRouter::Run() {
       return;
     }
     {
-      std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       for (const fs::WatchEvent& event : *events) Dispatch(event);
       if (missing_ > 0) RetryMissing();
       ResumePaused();

@@ -7,7 +7,6 @@
 
 #include <functional>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -16,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mutex.h"
 #include "base/result.h"
 #include "fs/directory_watch.h"
 #include "fs/file_system.h"
@@ -55,25 +55,25 @@ class WatchRouter {
   };
 
   void Run();
-  void Dispatch(const fs::WatchEvent& event);
-  void WatchDirectory(const fs::Path& path, Directory& directory);
-  void RetryMissing();
+  void Dispatch(const fs::WatchEvent& event) RUNNEL_REQUIRES(mutex_);
+  void WatchDirectory(const fs::Path& path, Directory& directory) RUNNEL_REQUIRES(mutex_);
+  void RetryMissing() RUNNEL_REQUIRES(mutex_);
   void NoteModified(Directory& directory);
   void ResumePaused();
   void Unpause(Directory& directory);
-  void TellAll(Directory& directory);
+  void TellAll(Directory& directory) RUNNEL_REQUIRES(mutex_);
 
   fs::DirectoryWatcher& watcher_;
   Clock& clock_;
   Logger& log_;
 
-  std::mutex mutex_;  // guards what follows; held while a target is told
-  std::map<fs::Path, Directory> directories_;
-  std::unordered_map<std::uint64_t, fs::Path> by_watch_;
-  std::size_t missing_ = 0;  // directories without a watch
+  Mutex mutex_;  // held while a target is told
+  std::map<fs::Path, Directory> directories_ RUNNEL_GUARDED_BY(mutex_);
+  std::unordered_map<std::uint64_t, fs::Path> by_watch_ RUNNEL_GUARDED_BY(mutex_);
+  std::size_t missing_ RUNNEL_GUARDED_BY(mutex_) = 0;  // directories without a watch
   std::vector<Directory*> paused_;
   std::uint64_t round_ = 0;
-  bool stopping_ = false;
+  bool stopping_ RUNNEL_GUARDED_BY(mutex_) = false;
 
   std::thread thread_;
 };
