@@ -13,9 +13,9 @@ constexpr std::chrono::milliseconds kRetryMissing{5000};
 constexpr std::chrono::milliseconds kRest{1};
 
 // A directory in which that many rounds brought a modification, none of them this much later than
-// the one before, is written to without pause. Each write costs its writer a microsecond to tell us
-// of, a tenth of a small transaction, and the databases look by themselves at such times: for a
-// while nothing is told. After it all of them have to look, so there must be few.
+// the one before, is written to without pause. To tell us of each write costs its writer half a
+// microsecond, two of them a sixth of a small transaction, and the databases look by themselves at
+// such times: for a while nothing is told. After it all have to look, so there must be few.
 constexpr int kBusyRounds = 16;
 constexpr std::chrono::milliseconds kBusyGap{5};
 constexpr std::chrono::milliseconds kPause{20};
