@@ -149,6 +149,16 @@ void Cutter::Adopt(Txid newest) {
   history_.newest = newest;
 }
 
+void Cutter::LoseFiles() {
+  RUNNEL_CHECK(!staging_.newest());
+  checksums_.reset();
+  reopen_ = false;
+  const History before = history_;
+  history_ = {};
+  history_.newest = before.newest;
+  history_.timestamp = before.timestamp;
+}
+
 Result<void> Cutter::StartOver(std::uint32_t page_size) {
   RUNNEL_TRY(checksums_,
              PageChecksums::Create(fs_, options_.paths.checksums(), options_.ownership, page_size));

@@ -76,6 +76,10 @@ class Cutter {
   // The staging must hold no cut.
   void Adopt(Txid newest);
 
+  // The files of history() are gone, and nothing but its newest txid and time counts: the next cut
+  // is its successor, with every page. The staging must hold no cut.
+  void LoseFiles();
+
   // Forgets the page checksums: the next cut holds every page. `page_size` is the database's.
   Result<void> StartOver(std::uint32_t page_size);
 

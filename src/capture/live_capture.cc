@@ -194,6 +194,11 @@ void LiveDatabase::TellWhyCompared(Continuity continuity) {
 Result<std::optional<MonotonicTime>> LiveDatabase::Service(MonotonicTime now) {
   const WalPosition before = capturer_.captured().position;
   auto serviced = capturer_.Service(*open_);
+  if (!serviced && serviced.error().code() == Errc::kNotFound) {
+    // The database is open: it is a file of ours that has no folder, and the cut job makes it anew.
+    serviced = Fail(Errc::kIo, serviced.error().message());
+    cut_job_.Wake();
+  }
   if (!serviced) {
     const Errc code = serviced.error().code();
     if (code != Errc::kNoSpace && code != Errc::kIo) return serviced;

@@ -58,6 +58,7 @@ std::optional<MonotonicTime> LiveDatabase::RunCut() {
 std::optional<MonotonicTime> LiveDatabase::CutOnce(std::optional<Txid>& made) {
   const auto run = [&]() -> Result<void> {
     cutter_mutex_.AssertHeld();
+    RUNNEL_TRY_VOID(RenewLostState());
     RUNNEL_TRY_VOID(cutter_->Settle());
     RUNNEL_TRY_VOID(AdoptPending());
     bool cut = false;
@@ -132,9 +133,15 @@ Result<Txid> LiveDatabase::CutFrozen() {
 void LiveDatabase::AbandonFrozen() {
   const MutexLock lock(mutex_);
   history_ = cutter_->history();
+  CompareAllAnew();
+}
+
+// With mutex_ held. What was captured does not count; the next cut rests on a scan.
+void LiveDatabase::CompareAllAnew() {
   DropFrozen();
   DropOpen();
   ++continuity_;
+  open_txid_ = Next(history_.newest);
   pending_repair_ = PendingRepair{.kind = RepairKind::kDiff};
   if (capturer_.connected()) {
     open_ = NewSegment();
@@ -179,15 +186,8 @@ Result<void> LiveDatabase::AdoptPending() {
     // Without local history nothing was compared with anything yet, so what a scan has found holds
     // under the new number too. Otherwise it starts over.
     if (had_history) {
-      DropFrozen();
-      DropOpen();
       repair_.reset();
-      ++continuity_;
-      pending_repair_ = PendingRepair{.kind = RepairKind::kDiff};
-      if (capturer_.connected()) {
-        open_ = NewSegment();
-        state_ = DatabaseState::kScanning;
-      }
+      CompareAllAnew();
     } else if (frozen_) {
       open_txid_ = Next(open_txid_);
     }
@@ -229,6 +229,7 @@ std::optional<MonotonicTime> LiveDatabase::RunRepair() {
       const MutexLock lock(mutex_);
       SetError(cut_error_, stepped.error());
       next = environment_.clock.MonotonicNow() + kRepairRetry;
+      if (stepped.error().code() == Errc::kNotFound) cut_job_.Wake();  // is the state folder there?
     }
   }
   TellStatus();

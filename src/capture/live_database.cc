@@ -65,15 +65,8 @@ Result<void> LiveDatabase::OpenState() {
     ownership_ = folder->ownership;
     ownership_.mode = 0600;
   }
-  RUNNEL_TRY_VOID(
-      fs::CreateDirectoriesDurably(fs, options_.state_folder, paths_.runnel(), ownership_));
-  auto state_lock = fs.Lock(paths_.lock(), ownership_);
-  if (!state_lock) {
-    if (state_lock.error().code() != Errc::kBusy) return Fail(std::move(state_lock).error());
-    return Fail(Errc::kBusy, paths_.lock().string() +
-                                 ": another Runnel daemon replicates this database; stop it first");
-  }
-  lock_ = std::move(*state_lock);
+  RUNNEL_TRY(lock_, LockState());
+  RUNNEL_TRY(lock_file_, LockFile());
   RUNNEL_TRY(staging_, Staging::Open(fs, paths_.cuts(), ownership_, environment_.log));
 
   const MutexLock cutter_lock(cutter_mutex_);
@@ -93,6 +86,58 @@ Result<void> LiveDatabase::OpenState() {
     open_txid_ = Next(open_txid_);
   }
   open_ = std::move(recovered.open);
+  return {};
+}
+
+Result<std::unique_ptr<fs::FileLock>> LiveDatabase::LockState() {
+  fs::FileSystem& fs = environment_.fs;
+  RUNNEL_TRY_VOID(
+      fs::CreateDirectoriesDurably(fs, options_.state_folder, paths_.runnel(), ownership_));
+  auto lock = fs.Lock(paths_.lock(), ownership_);
+  if (!lock && lock.error().code() == Errc::kBusy) {
+    return Fail(Errc::kBusy, paths_.lock().string() +
+                                 ": another Runnel daemon replicates this database; stop it first");
+  }
+  return lock;
+}
+
+// Zero if there is none.
+Result<fs::FileIdentity> LiveDatabase::LockFile() {
+  auto info = environment_.fs.Stat(paths_.lock());
+  if (info) return info->identity;
+  if (info.error().code() == Errc::kNotFound) return fs::FileIdentity{};
+  return Fail(std::move(info).error());
+}
+
+// Somebody deleted the state folder, or the staged log in it. What was staged is gone, what was
+// captured since cannot be cut without it; what is left is the newest txid, which no other content
+// may get. So the next cut is its successor and holds every page, as where a replica is ahead of
+// us.
+Result<void> LiveDatabase::RenewLostState() {
+  RUNNEL_TRY(const fs::FileIdentity found, LockFile());
+  RUNNEL_TRY(const bool has_newest, staging_->HasNewest());
+  const bool has_lock = found == lock_file_;
+  if (has_lock && has_newest) return {};
+  environment_.log.Error("the state folder was deleted while it is in use: made again",
+                         {{"path", options_.database.string()},
+                          {"folder", options_.state_folder.string()},
+                          {"txid", cutter_->history().newest}});
+  std::unique_ptr<fs::FileLock> lock;
+  if (!has_lock) {
+    RUNNEL_TRY(lock, LockState());
+  }
+  RUNNEL_TRY(const fs::FileIdentity lock_file, LockFile());
+  RUNNEL_TRY_VOID(fs::CreateDirectoriesDurably(environment_.fs, options_.state_folder,
+                                               paths_.cuts(), ownership_));
+  RUNNEL_TRY_VOID(staging_->Clear());
+  cutter_->LoseFiles();
+  repair_.reset();
+  // Last: what fails before is done again.
+  if (lock) lock_ = std::move(lock);
+  lock_file_ = lock_file;
+  const MutexLock guard(mutex_);
+  history_ = cutter_->history();
+  CompareAllAnew();
   return {};
 }
 

@@ -84,6 +84,9 @@ class LiveDatabase {
 
   // live_database.cc: life
   Result<void> OpenState();
+  Result<std::unique_ptr<fs::FileLock>> LockState();
+  Result<fs::FileIdentity> LockFile();
+  Result<void> RenewLostState() RUNNEL_REQUIRES(cutter_mutex_);
   Result<void> FinalCut(std::optional<Txid>& made);
 
   // live_capture.cc: the capture job. With mutex_ held, but for RunCapture().
@@ -126,6 +129,7 @@ class LiveDatabase {
   Result<void> FinishRepair() RUNNEL_REQUIRES(cutter_mutex_);
   Result<void> ReadRaw(PageNo page_no, MutableBytes page) RUNNEL_REQUIRES(cutter_mutex_);
   void AbandonFrozen() RUNNEL_REQUIRES(cutter_mutex_);
+  void CompareAllAnew() RUNNEL_REQUIRES(mutex_);
   void SetError(std::optional<Error>& kept, const Error& error);
   void TellStatus();
 
@@ -136,6 +140,7 @@ class LiveDatabase {
   fs::Ownership ownership_;
 
   std::unique_ptr<fs::FileLock> lock_;
+  fs::FileIdentity lock_file_;  // guarded by cutter_mutex_ once started
   std::unique_ptr<Staging> staging_;
 
   Mutex cutter_mutex_;

@@ -47,11 +47,13 @@ Result<sqlite::WalFiles> ReadMark::AwaitWalFiles(sqlite::Connection& connection)
   for (int look = 1;; ++look) {
     RUNNEL_TRY(const sqlite::WalFiles files, connection.FindWalFiles());
     if (files.wal != fs::FileIdentity{} && files.index != fs::FileIdentity{}) return files;
-    RUNNEL_TRY(const bool elsewhere, connection.IsOpenElsewhere());
-    if (!elsewhere) {
+    const auto elsewhere = connection.IsOpenElsewhere();
+    if (elsewhere && !*elsewhere) {
       was_alone_ = true;
       return files;
     }
+    const bool busy = !elsewhere && elsewhere.error().code() == Errc::kBusy;  // a last close, often
+    if (!elsewhere && (!busy || look == kMissingFileLooks)) return Fail(elsewhere.error());
     if (look == kMissingFileLooks) {
       const fs::Path missing =
           files.wal == fs::FileIdentity{} ? connection.wal_path() : connection.wal_index_path();

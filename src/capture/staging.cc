@@ -120,6 +120,14 @@ Result<std::unique_ptr<fs::File>> Staging::OpenCut(Txid txid) const {
   return fs_.Open(PathOf(txid), fs::OpenMode::kRead);
 }
 
+Result<bool> Staging::HasNewest() const {
+  const std::optional<StagedCut> cut = newest();
+  if (!cut) return true;
+  const auto info = fs_.Stat(PathOf(cut->txid));
+  if (!info && info.error().code() != Errc::kNotFound) return Fail(info.error());
+  return info.has_value();
+}
+
 Result<CutSummary> Staging::Summary(Txid txid) const {
   RUNNEL_TRY(auto file, OpenCut(txid));
   const auto read = [&]() -> Result<CutSummary> {

@@ -60,6 +60,9 @@ class Staging {
   // kNotFound if it was pruned, or somebody removed it.
   Result<std::unique_ptr<fs::File>> OpenCut(Txid txid) const;
 
+  // False if somebody removed the newest cut, which we never do.
+  Result<bool> HasNewest() const;
+
   // Header and trailer, without proving the pages.
   Result<CutSummary> Summary(Txid txid) const;
 

@@ -50,6 +50,15 @@ class HostileTest : public WorldTest {
     return daemon;
   }
 
+  // However often a file of the daemon's comes in between.
+  void DeleteState() const {
+    EXPECT_TRUE(Eventually([&] {
+      std::error_code failed;
+      remove_all(StateOf(database_), failed);
+      return !failed;
+    }));
+  }
+
   static void LimitFileSize(const Process& daemon, rlim_t most) {
     const rlimit limit{most, RLIM_INFINITY};
     ASSERT_EQ(::prlimit(daemon.pid(), RLIMIT_FSIZE, &limit, nullptr), 0);
@@ -153,6 +162,41 @@ TEST_F(HostileTest, AStateFolderThatCannotBeMadeIsNamed) {
   const Outcome outcome = RunRunnel({"replicate", database_.string(), Url(replica_)});
   EXPECT_EQ(outcome.exit_code, 1);
   EXPECT_THAT(outcome.err, HasSubstr(StateOf(database_).string()));
+}
+
+TEST_F(HostileTest, TheStateFolderMayBeDeletedUnderTheDaemonWhichGoesOn) {
+  auto daemon = StartCapturing();
+  ASSERT_TRUE(ReplicaComesToHave(replica_, "SELECT count(*) FROM t", "200"));
+  for (int i = 1; i <= 3; ++i) {
+    DeleteState();
+    ExpectWritable(database_, 20);
+    EXPECT_TRUE(
+        ReplicaComesToHave(replica_, "SELECT count(*) FROM t", std::to_string(200 + 20 * i)))
+        << daemon->Out();
+    EXPECT_THAT(daemon->Out(), HasSubstr(StateOf(database_).string()));
+  }
+  // And just before it stops.
+  DeleteState();
+  ExpectWritable(database_, 1);
+  ExpectReplicates(*daemon);
+}
+
+// The cuts that the replica does not have are gone with it.
+TEST_F(HostileTest, TheStateFolderMayBeDeletedWhileTheReplicaIsAway) {
+  auto daemon = StartCapturing();
+  ASSERT_TRUE(ReplicaComesToHave(replica_, "SELECT count(*) FROM t", "200"));
+  const Path away = directory_.path() / "away";
+  rename(replica_, away);
+  WriteAll(replica_, "a file where the folder should be");
+  ExpectWritable(database_, 20);
+  ASSERT_TRUE(daemon->Prints("upload failed")) << daemon->Out();
+  DeleteState();
+  ExpectWritable(database_, 20);
+  ASSERT_TRUE(daemon->Prints("made again")) << daemon->Out();
+  remove(replica_);
+  rename(away, replica_);
+  EXPECT_TRUE(ReplicaComesToHave(replica_, "SELECT count(*) FROM t", "240")) << daemon->Out();
+  ExpectReplicates(*daemon);
 }
 
 TEST_F(HostileTest, TheStateFolderMayBeDeletedUnderTheDaemon) {
