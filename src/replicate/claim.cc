@@ -81,17 +81,17 @@ Claim::Claim(store::ObjectStore& store, store::ObjectKey key, ClaimIdentity iden
       started_(clock.Now()) {}
 
 std::uint64_t Claim::epoch() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return epoch_;
 }
 
 bool Claim::was_anothers() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return was_anothers_;
 }
 
 void Claim::Doubt() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   checked_at_.reset();
 }
 
@@ -139,7 +139,7 @@ Result<void> Claim::TakeOver(const std::optional<Stored>& current) {
       return Fail(Errc::kPreconditionFailed, "another daemon took the claim in the same moment");
     }
   }
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   epoch_ = ours.epoch;
   checked_at_ = asked_at;
   if (current && current->record.writer != writer_) was_anothers_ = true;
@@ -170,7 +170,7 @@ Result<void> Claim::Check() {
     RUNNEL_TRY(const auto current, Read());
     if (current) {
       if (current->record.writer != writer_) return Fail(FencedBy(current->record));
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       epoch_ = current->record.epoch;
       checked_at_ = asked_at;
       return {};
@@ -183,7 +183,7 @@ Result<void> Claim::Check() {
 
 Result<void> Claim::CheckIfOlder(std::chrono::nanoseconds max_age) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (checked_at_ && clock_.MonotonicNow() - *checked_at_ < max_age) return {};
   }
   return Check();

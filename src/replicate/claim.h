@@ -12,12 +12,12 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "base/result.h"
 #include "store/layout.h"
 #include "store/object_store.h"
@@ -91,10 +91,10 @@ class Claim {
   const std::string writer_;
   const WallTime started_;
 
-  mutable std::mutex mutex_;  // not held during requests
-  std::uint64_t epoch_ = 0;
-  bool was_anothers_ = false;
-  std::optional<MonotonicTime> checked_at_;
+  mutable Mutex mutex_;  // not held during requests
+  std::uint64_t epoch_ RUNNEL_GUARDED_BY(mutex_) = 0;
+  bool was_anothers_ RUNNEL_GUARDED_BY(mutex_) = false;
+  std::optional<MonotonicTime> checked_at_ RUNNEL_GUARDED_BY(mutex_);
 };
 
 }  // namespace runnel::replicate

@@ -50,7 +50,7 @@ Destination::Destination(DestinationSettings settings, store::ObjectStore& targe
 
 Result<void> Destination::Connect(const capture::Staging& staging) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (!writing_.empty()) return Fail(Errc::kBusy, "an object is being written or deleted");
   }
   RUNNEL_TRY_VOID(NoteClaim(claim_.epoch() == 0 ? claim_.Take() : claim_.Renew()));
@@ -80,7 +80,7 @@ Result<void> Destination::Connect(const capture::Staging& staging) {
       return Fail(std::move(found).error());
     }
   }
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (state_ == DestinationState::kFenced) return Fail(*error_);  // found out by another job
   manifest_ = std::move(manifest);
   position_ = newest;
@@ -120,7 +120,7 @@ void Destination::SweepUnfinished() {
 }
 
 bool Destination::Continues(const ltx::Header& cut) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (cut.min_txid != Next(position_)) return false;
   if (cut.HoldsAllPages()) return true;
   if (cut.chain && link_.after) return cut.chain->before == *link_.after;
@@ -132,7 +132,7 @@ store::PutOptions Destination::OptionsFor(const store::ObjectKey& key, WallTime 
   store::PutOptions options;
   options.timestamp = timestamp;
   if (!store_.capabilities().conditional_writes) return options;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto replaced = replaceable_.find(key);
   options.condition = replaced == replaceable_.end()
                           ? store::PutCondition::IfAbsent()
@@ -171,7 +171,7 @@ Result<void> Destination::UploadCut(Txid txid, const capture::Staging& staging) 
 Result<void> Destination::SettleCollision(Txid txid) {
   RUNNEL_TRY_VOID(NoteClaim(claim_.Check()));
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (state_ == DestinationState::kFenced) return Fail(*error_);
     state_ = DestinationState::kConnecting;
   }
@@ -182,7 +182,7 @@ Result<void> Destination::SettleCollision(Txid txid) {
 }
 
 void Destination::CutStored(Txid txid, std::uint64_t size_bytes, const ltx::Header& header) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   manifest_.Add(kLevelCut, {{.min = txid, .max = txid}, size_bytes, header.timestamp});
   position_ = std::max(position_, txid);
   durable_ = txid;
@@ -193,7 +193,7 @@ void Destination::CutStored(Txid txid, std::uint64_t size_bytes, const ltx::Head
 }
 
 Result<void> Destination::Retire(std::span<const LeveledFile> files) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   Manifest kept = manifest_;
   for (const LeveledFile& file : files) kept.Remove(file.level, file.file.range);
   if (kept.reach() != manifest_.reach()) {
@@ -211,7 +211,7 @@ Result<void> Destination::DeleteFiles(std::span<const LeveledFile> files) {
   RUNNEL_TRY(const Writing writing, BeginWriting(files.front()));
   RUNNEL_TRY_VOID(NoteClaim(claim_.Check()));
   RUNNEL_TRY_VOID(store_.Delete(keys));
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   counters_.objects_deleted += keys.size();
   return {};
 }
@@ -230,7 +230,7 @@ Result<void> Destination::EnsureClaimedForBatch() {
 
 void Destination::Fence(const Error& error) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (state_ == DestinationState::kFenced) return;
     state_ = DestinationState::kFenced;
     error_ = error;
@@ -240,7 +240,7 @@ void Destination::Fence(const Error& error) {
 }
 
 void Destination::RequireSnapshot(const SnapshotNeed& need) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (state_ == DestinationState::kFenced) return;
   const Txid beyond = snapshot_need_ ? std::max(need.beyond, snapshot_need_->beyond) : need.beyond;
   const bool blocks = need.urgency == SnapshotUrgency::kBlocksUploads;
@@ -250,47 +250,47 @@ void Destination::RequireSnapshot(const SnapshotNeed& need) {
 }
 
 std::optional<SnapshotNeed> Destination::snapshot_need() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return snapshot_need_;
 }
 
 DestinationState Destination::state() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return state_;
 }
 
 Txid Destination::position() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return position_;
 }
 
 Txid Destination::durable() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return durable_;
 }
 
 std::optional<Txid> Destination::epoch_first() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return epoch_first_;
 }
 
 Txid Destination::staging_valid_from() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return staging_valid_from_;
 }
 
 WallTime Destination::snapshot_made_at() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return snapshot_made_at_;
 }
 
 bool Destination::NewestIsForeign() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return link_.is_foreign;
 }
 
 std::optional<LeveledFile> Destination::TakeUnproven() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (unproven_.empty()) return std::nullopt;
   const LeveledFile file = unproven_.back();
   unproven_.pop_back();
@@ -298,34 +298,34 @@ std::optional<LeveledFile> Destination::TakeUnproven() {
 }
 
 void Destination::PutBackUnproven(const LeveledFile& file) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   unproven_.push_back(file);
 }
 
 void Destination::NoteProven(Txid txid) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   proven_ = txid;
 }
 
 Txid Destination::proven() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return proven_;
 }
 
 void Destination::NoteError(const Error& error) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   ++counters_.errors;
   if (state_ != DestinationState::kFenced) error_ = error;
 }
 
 void Destination::NoteSuccess() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (state_ != DestinationState::kFenced) error_.reset();
 }
 
 DestinationStatus Destination::status() const {
   const std::uint64_t epoch = claim_.epoch();
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return {.state = state_,
           .error = error_,
           .snapshot_reason = snapshot_need_ ? snapshot_need_->reason : std::string(),

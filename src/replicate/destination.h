@@ -23,7 +23,6 @@
 #include <cstdint>
 #include <list>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -32,6 +31,7 @@
 
 #include "base/byte_stream.h"
 #include "base/ids.h"
+#include "base/mutex.h"
 #include "base/result.h"
 #include "capture/staging.h"
 #include "fs/file_system.h"
@@ -138,7 +138,7 @@ class Destination {
   // Calls `look` with the manifest, under the lock: it must not call the destination.
   template <class Look>
   auto WithManifest(const Look& look) const {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return look(manifest_);
   }
 
@@ -211,25 +211,25 @@ class Destination {
   const Environment environment_;
   Claim claim_;
 
-  mutable std::mutex mutex_;  // guards what follows; not held during requests
-  DestinationState state_ = DestinationState::kConnecting;
-  Manifest manifest_;
-  Txid position_{};
-  Txid durable_{};
-  ReplicaLink link_;
-  std::optional<Txid> epoch_first_;
-  Txid staging_valid_from_{1};
-  std::optional<SnapshotNeed> snapshot_need_;
-  WallTime snapshot_made_at_{};
-  Txid listed_newest_{};  // when we connected
-  std::list<LeveledFile> writing_;
-  std::vector<Doubtful> doubtful_;
+  mutable Mutex mutex_;  // not held during requests
+  DestinationState state_ RUNNEL_GUARDED_BY(mutex_) = DestinationState::kConnecting;
+  Manifest manifest_ RUNNEL_GUARDED_BY(mutex_);
+  Txid position_ RUNNEL_GUARDED_BY(mutex_){};
+  Txid durable_ RUNNEL_GUARDED_BY(mutex_){};
+  ReplicaLink link_ RUNNEL_GUARDED_BY(mutex_);
+  std::optional<Txid> epoch_first_ RUNNEL_GUARDED_BY(mutex_);
+  Txid staging_valid_from_ RUNNEL_GUARDED_BY(mutex_){1};
+  std::optional<SnapshotNeed> snapshot_need_ RUNNEL_GUARDED_BY(mutex_);
+  WallTime snapshot_made_at_ RUNNEL_GUARDED_BY(mutex_){};
+  Txid listed_newest_ RUNNEL_GUARDED_BY(mutex_){};  // when we connected
+  std::list<LeveledFile> writing_ RUNNEL_GUARDED_BY(mutex_);
+  std::vector<Doubtful> doubtful_ RUNNEL_GUARDED_BY(mutex_);
   // Objects that are in the way of ours under their name, and of no use.
-  std::map<store::ObjectKey, store::Etag> replaceable_;
-  std::vector<LeveledFile> unproven_;
-  Txid proven_{};
-  std::optional<Error> error_;
-  DestinationCounters counters_;
+  std::map<store::ObjectKey, store::Etag> replaceable_ RUNNEL_GUARDED_BY(mutex_);
+  std::vector<LeveledFile> unproven_ RUNNEL_GUARDED_BY(mutex_);
+  Txid proven_ RUNNEL_GUARDED_BY(mutex_){};
+  std::optional<Error> error_ RUNNEL_GUARDED_BY(mutex_);
+  DestinationCounters counters_ RUNNEL_GUARDED_BY(mutex_);
 };
 
 }  // namespace runnel::replicate

@@ -15,12 +15,12 @@ namespace runnel::replicate {
 
 Destination::Writing::~Writing() {
   if (owner_ == nullptr) return;
-  const std::lock_guard lock(owner_->mutex_);
+  const MutexLock lock(owner_->mutex_);
   owner_->writing_.erase(at_);
 }
 
 Result<Destination::Writing> Destination::BeginWriting(const LeveledFile& file) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (state_ == DestinationState::kFenced) return Fail(*error_);
   if (state_ == DestinationState::kConnecting) {
     return Fail(Errc::kUnavailable, "what the replica holds is to be listed first");
@@ -64,7 +64,7 @@ Result<void> Destination::CommitMerged(Level level, store::ObjectWriter& writer,
   if (!committed && committed.error().code() == Errc::kAlreadyExists) {
     return AcceptOrReplace(key, merged);
   }
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   replaceable_.erase(key);
   if (committed) return {};
   if (committed.error().code() != Errc::kPreconditionFailed) doubtful_.push_back({level, merged});
@@ -76,7 +76,7 @@ Result<void> Destination::CommitMerged(Level level, store::ObjectWriter& writer,
 Result<void> Destination::SettleDoubtful(Level level) {
   std::vector<Doubtful> doubtful;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     std::ranges::copy_if(doubtful_, std::back_inserter(doubtful),
                          [&](const Doubtful& file) { return file.level == level; });
   }
@@ -88,7 +88,7 @@ Result<void> Destination::SettleDoubtful(Level level) {
       FileStored(level, {file.range(), file.merged.size_bytes, file.merged.header.timestamp},
                  file.merged.header);
     }
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     std::erase_if(doubtful_, [&](const Doubtful& other) {
       return other.level == level && other.range() == file.range();
     });
@@ -104,14 +104,14 @@ Result<void> Destination::AcceptOrReplace(const store::ObjectKey& key,
   RUNNEL_TRY(const store::ObjectInfo info, store_.Head(key));
   RUNNEL_TRY(const bool same, HoldsMerge(store_, key, ours));
   if (same) return {};
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   replaceable_[key] = info.etag;
   return Fail(Errc::kUnavailable,
               key.text() + " is there with another content; the next try replaces it");
 }
 
 void Destination::FileStored(Level level, const ReplicaFile& file, const ltx::Header& header) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   manifest_.Add(level, file);
   std::erase_if(doubtful_, [&](const Doubtful& doubtful) {
     return doubtful.level == level && doubtful.range() == file.range;
@@ -137,7 +137,7 @@ void Destination::FileStored(Level level, const ReplicaFile& file, const ltx::He
 }
 
 bool Destination::IsStray(Level level, const store::TxidRange& range) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto is_that = [&](const LeveledFile& file) {
     return file.level == level && file.file.range == range;
   };

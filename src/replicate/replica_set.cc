@@ -35,8 +35,12 @@ ReplicaSet::ReplicaSet(std::vector<DestinationTarget> targets, CutSource& source
 ReplicaSet::~ReplicaSet() { Stop(); }
 
 void ReplicaSet::Start() {
-  settle_until_ = environment_.clock.MonotonicNow() + kSettleWait;
-  if (const auto newest = source_.staging().newest()) bounded_at_ = newest->txid;
+  {
+    const auto newest = source_.staging().newest();
+    const MutexLock lock(mutex_);
+    settle_until_ = environment_.clock.MonotonicNow() + kSettleWait;
+    if (newest) bounded_at_ = newest->txid;
+  }
   runtime::Scheduler& scheduler = environment_.scheduler;
   for (const auto& replica : replicas_) {
     replica->upload_job = scheduler.Add(*replica->uploader, runtime::Pool::kTransfer);
@@ -92,7 +96,7 @@ Result<std::optional<MonotonicTime>> ReplicaSet::OnConnected(Destination& destin
   std::optional<Txid> settled;
   MonotonicTime settle_until{};
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     ReplicaOf(destination).reported = newest;
     settled = SettledNewest(environment_.clock.MonotonicNow());
     settle_until = settle_until_;
@@ -176,7 +180,7 @@ std::optional<Txid> ReplicaSet::NeededFromByAll(KeepFor keep) {
 void ReplicaSet::ReleaseStaged() {
   std::optional<Txid> needed;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     needed = NeededFromByAll(KeepFor::kCompaction);
   }
   if (needed && *needed > Txid{1}) Release(Txid{ToInt(*needed) - 1});
@@ -184,7 +188,7 @@ void ReplicaSet::ReleaseStaged() {
 
 void ReplicaSet::Release(Txid last) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (last <= released_) return;
     released_ = last;
   }
@@ -198,7 +202,7 @@ void ReplicaSet::BoundStaging() {
   if (!newest || source_.staging().total_bytes() <= max_staging_bytes_) return;
   std::optional<Txid> needed;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (newest->txid <= bounded_at_) return;
     bounded_at_ = newest->txid;
     needed = NeededFromByAll(KeepFor::kUpload);
@@ -259,7 +263,7 @@ Txid ReplicaSet::durable_txid() const {
 std::uint64_t ReplicaSet::WaitDurable(Txid txid, std::function<void()> done) {
   std::uint64_t number = 0;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     number = next_wait_++;
     waits_.emplace(number, Wait{txid, std::move(done)});
   }
@@ -272,7 +276,7 @@ std::uint64_t ReplicaSet::WaitDurable(Txid txid, std::function<void()> done) {
 }
 
 void ReplicaSet::CancelWait(std::uint64_t wait) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   waits_.erase(wait);
 }
 
@@ -280,7 +284,7 @@ void ReplicaSet::AnswerWaits() {
   const Txid durable = durable_txid();
   std::vector<std::function<void()>> answered;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     for (auto at = waits_.begin(); at != waits_.end();) {
       if (at->second.txid > durable) {
         ++at;

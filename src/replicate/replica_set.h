@@ -18,11 +18,11 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <vector>
 
 #include "base/ids.h"
+#include "base/mutex.h"
 #include "replicate/claim.h"
 #include "replicate/cut_source.h"
 #include "replicate/destination.h"
@@ -98,7 +98,7 @@ class ReplicaSet final : private DestinationEvents {
   void OnSnapshotNeeded() override;
 
   Replica& ReplicaOf(const Destination& destination);
-  std::optional<Txid> SettledNewest(MonotonicTime now) const;
+  std::optional<Txid> SettledNewest(MonotonicTime now) const RUNNEL_REQUIRES(mutex_);
   void MendNewest(const Destination& destination);
   // What cuts are kept for, beside uploads.
   enum class KeepFor : std::uint8_t { kUpload, kCompaction };
@@ -106,10 +106,10 @@ class ReplicaSet final : private DestinationEvents {
   void ReleaseStaged();
   void BoundStaging();
   void Release(Txid last);
-  Replica* FurthestBehind();
-  std::uint64_t StagedFor(const Replica& replica) const;
-  Txid NeededFrom(const Replica& replica, KeepFor keep) const;
-  std::optional<Txid> NeededFromByAll(KeepFor keep);
+  Replica* FurthestBehind() RUNNEL_REQUIRES(mutex_);
+  std::uint64_t StagedFor(const Replica& replica) const RUNNEL_REQUIRES(mutex_);
+  Txid NeededFrom(const Replica& replica, KeepFor keep) const RUNNEL_REQUIRES(mutex_);
+  std::optional<Txid> NeededFromByAll(KeepFor keep) RUNNEL_REQUIRES(mutex_);
   void AnswerWaits();
 
   CutSource& source_;
@@ -118,12 +118,12 @@ class ReplicaSet final : private DestinationEvents {
   std::vector<std::unique_ptr<Replica>> replicas_;
   std::unique_ptr<Snapshotter> snapshotter_;
 
-  mutable std::mutex mutex_;  // guards what follows, and Replica::reported
-  MonotonicTime settle_until_{};
-  std::uint64_t next_wait_ = 1;
-  std::map<std::uint64_t, Wait> waits_;
-  Txid released_{};
-  Txid bounded_at_{};  // the newest cut when the bound was looked at
+  mutable Mutex mutex_;  // guards reported and left_behind of each replica too
+  MonotonicTime settle_until_ RUNNEL_GUARDED_BY(mutex_){};
+  std::uint64_t next_wait_ RUNNEL_GUARDED_BY(mutex_) = 1;
+  std::map<std::uint64_t, Wait> waits_ RUNNEL_GUARDED_BY(mutex_);
+  Txid released_ RUNNEL_GUARDED_BY(mutex_){};
+  Txid bounded_at_ RUNNEL_GUARDED_BY(mutex_){};  // the newest cut when the bound was looked at
 
   runtime::JobHandle snapshot_job_;  // last: stopped first
 };
