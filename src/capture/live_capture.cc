@@ -88,6 +88,7 @@ std::optional<MonotonicTime> LiveDatabase::CaptureOnce(MonotonicTime now) {
     GiveUp(std::move(error), now);
     return connect_not_before_;
   }
+  DropUnneeded();
   std::optional<MonotonicTime> wake = Earlier(*next, FreezeIfDue(now));
   wake = Earlier(wake, CompareIfDue(now));
   MonotonicTime last_activity;
@@ -228,6 +229,14 @@ Result<std::optional<MonotonicTime>> LiveDatabase::Service(MonotonicTime now) {
 bool LiveDatabase::CanBeCut() const { return open_ && open_->has_pages() && open_->committed(); }
 
 bool LiveDatabase::CutAllowed() const { return history_confirmed_ && !adopt_; }
+
+// Until it is known what the first cut continues there is none, however long that takes, and the
+// scan that it rests on has not begun: it finds all that was captured so far in the database.
+void LiveDatabase::DropUnneeded() {
+  if (history_confirmed_ || state_ != DatabaseState::kScanning || !CanBeCut()) return;
+  DropOpen();
+  open_ = NewSegment();
+}
 
 // When to look again for the next cut; nothing if none is due.
 std::optional<MonotonicTime> LiveDatabase::FreezeIfDue(MonotonicTime now) {

@@ -240,7 +240,8 @@ Result<std::optional<MonotonicTime>> LiveDatabase::RepairStep() {
   PendingRepair pending{};
   {
     const MutexLock lock(mutex_);
-    if (!pending_repair_ || state_ != DatabaseState::kScanning || adopt_) {
+    const bool may_begin = history_confirmed_ && !adopt_;  // see DropUnneeded()
+    if (!pending_repair_ || state_ != DatabaseState::kScanning || !may_begin) {
       repair_.reset();
       return std::nullopt;
     }

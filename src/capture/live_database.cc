@@ -212,6 +212,7 @@ Result<void> LiveDatabase::AdoptHistory(Txid replica_newest) {
   }
   cut_job_.Wake();
   capture_job_.Wake();
+  repair_job_.Wake();
   return {};
 }
 
@@ -219,6 +220,8 @@ Result<Txid> LiveDatabase::RequestCut() {
   Txid target{};
   {
     const MutexLock lock(mutex_);
+    const bool only_no_replica = state_ == DatabaseState::kScanning && !CutAllowed();
+    if (only_no_replica) return Fail(Errc::kUnavailable, "no replica has been reached yet");
     if (state_ != DatabaseState::kCapturing) {
       return Fail(error_.value_or(Error(Errc::kUnavailable, "capture has not begun yet")));
     }

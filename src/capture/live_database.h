@@ -97,6 +97,7 @@ class LiveDatabase {
   Result<void> AfterConnect(Continuity continuity) RUNNEL_REQUIRES(mutex_);
   void TellWhyCompared(Continuity continuity) RUNNEL_REQUIRES(mutex_);
   Result<std::optional<MonotonicTime>> Service(MonotonicTime now) RUNNEL_REQUIRES(mutex_);
+  void DropUnneeded() RUNNEL_REQUIRES(mutex_);
   std::optional<MonotonicTime> FreezeIfDue(MonotonicTime now) RUNNEL_REQUIRES(mutex_);
   void Freeze(std::unique_ptr<Repair> repair) RUNNEL_REQUIRES(mutex_);
   std::unique_ptr<Segment> NewSegment() RUNNEL_REQUIRES(mutex_);
