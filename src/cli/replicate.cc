@@ -119,17 +119,6 @@ class AbortOnSignal {
   std::thread thread_;
 };
 
-void WarnOfWhatIsIgnored(const config::Config& config, Logger& log) {
-  for (const config::Database& database : config.databases) {
-    const auto* directory = std::get_if<config::DatabaseDirectory>(&database.source);
-    if (directory == nullptr || !directory->watch) continue;
-    log.Warn(
-        "watch has no effect in this version: databases that appear later are found at the "
-        "next start",
-        {{"dir", directory->directory}});
-  }
-}
-
 Result<void> Run(Process& process, const ReplicateFlags& flags, const config::Config& config,
                  Logger& log) {
   runtime::LimitHeapRegions();
@@ -142,16 +131,18 @@ Result<void> Run(Process& process, const ReplicateFlags& flags, const config::Co
   RUNNEL_TRY(auto scheduler, runtime::ThreadScheduler::Start(process.clock, {}));
   RUNNEL_TRY(auto watcher, fs::InotifyWatcher::Make());
 
-  server::Daemon daemon(DaemonOptionsOf(config), {.fs = process.fs,
-                                                  .watcher = *watcher,
-                                                  .clock = process.clock,
-                                                  .random = process.random,
-                                                  .log = log,
-                                                  .scheduler = *scheduler});
+  server::DaemonOptions options = DaemonOptionsOf(config);
+  options.databases_max = (limit.now - kDescriptorsForUs) / kDescriptorsPerDatabase;
+  server::Daemon daemon(std::move(options), {.fs = process.fs,
+                                             .watcher = *watcher,
+                                             .clock = process.clock,
+                                             .random = process.random,
+                                             .log = log,
+                                             .scheduler = *scheduler});
   log.Info("runnel", {{"version", GetBuildInfo().version}, {"databases", specs.size()}});
-  WarnOfWhatIsIgnored(config, log);
   RUNNEL_TRY_VOID(daemon.SelfTest());
-  if (specs.empty()) {
+  std::vector<server::FollowedDirectory> watched = WatchedDirectories(process, s3, config);
+  if (specs.empty() && (watched.empty() || flags.once == Switch::kOn)) {
     return Fail(Errc::kNotFound, "there is no database to replicate; see docs/configuration.md");
   }
   for (server::DatabaseSpec& spec : specs) {
@@ -174,6 +165,7 @@ Result<void> Run(Process& process, const ReplicateFlags& flags, const config::Co
     RUNNEL_TRY_VOID(synced);
     RUNNEL_TRY_VOID(stopped);
   } else {
+    for (server::FollowedDirectory& directory : watched) daemon.Follow(std::move(directory));
     RUNNEL_TRY_VOID(AwaitStop(*signals, log));
     const AbortOnSignal abort(*signals, log,
                               "second signal received, stopping without the final sync");

@@ -98,11 +98,20 @@ fs::Path StateOf(const config::DatabaseDirectory& directory, const fs::Path& rel
   return StateBeside(fs::Path(directory.directory) / relative);
 }
 
-// The SQLite databases below a directory, by their paths relative to it, in order.
+// Below a directory, by their paths relative to it, in order.
+struct Found {
+  std::vector<fs::Path> folders;  // that were looked through
+  std::vector<fs::Path> databases;
+};
+
 Result<void> FindDatabases(Process& process, sqlite::OpenRegistry& registry,
                            const config::DatabaseDirectory& directory, const fs::Path& below,
-                           std::vector<fs::Path>& found) {
-  RUNNEL_TRY(auto entries, process.fs.List(fs::Path(directory.directory) / below));
+                           Found& found) {
+  auto listed = process.fs.List(fs::Path(directory.directory) / below);
+  const bool is_gone = !listed && listed.error().code() == Errc::kNotFound;
+  if (is_gone && !below.empty()) return {};  // meanwhile
+  RUNNEL_TRY(std::vector<fs::DirectoryEntry> entries, std::move(listed));
+  found.folders.push_back(below);
   std::ranges::sort(entries, {}, &fs::DirectoryEntry::name);
   for (const fs::DirectoryEntry& entry : entries) {
     const fs::Path relative = below / entry.name;
@@ -113,9 +122,35 @@ Result<void> FindDatabases(Process& process, sqlite::OpenRegistry& registry,
     }
     if (::fnmatch(directory.pattern.c_str(), entry.name.c_str(), 0) != 0) continue;
     auto file = registry.Inspect(fs::Path(directory.directory) / relative);
-    if (file && file->kind == sqlite::FileKind::kSqlite) found.push_back(relative);
+    const bool is_kept = !file && file.error().code() == Errc::kAlreadyExists;
+    if (is_kept || (file && file->kind == sqlite::FileKind::kSqlite)) {
+      found.databases.push_back(relative);
+    }
   }
   return {};
+}
+
+// What it returns refers to all that is given.
+Result<server::DirectoryContent> LookInto(Process& process, S3Stores& s3,
+                                          sqlite::OpenRegistry& registry,
+                                          const config::Config& config,
+                                          const config::Database& database) {
+  const auto& directory = std::get<config::DatabaseDirectory>(database.source);
+  Found found;
+  RUNNEL_TRY_VOID(FindDatabases(process, registry, directory, {}, found));
+  const fs::Path root = directory.directory;
+  server::DirectoryContent content;
+  for (const fs::Path& below : found.folders) {
+    content.folders.push_back(below.empty() ? root : root / below);
+  }
+  for (const fs::Path& relative : found.databases) {
+    content.databases.push_back(
+        {.path = root / relative, .make = [&s3, &config, &database, &directory, root, relative] {
+           return MakeSpec(s3, config, database, root / relative, StateOf(directory, relative),
+                           relative);
+         }});
+  }
+  return content;
 }
 
 Result<void> CheckReplicaTypes(const config::Database& database) {
@@ -169,16 +204,28 @@ Result<std::vector<server::DatabaseSpec>> SpecsOf(Process& process, S3Stores& s3
       specs.push_back(std::move(spec));
       continue;
     }
-    const auto& directory = std::get<config::DatabaseDirectory>(database.source);
-    std::vector<fs::Path> found;
-    RUNNEL_TRY_VOID(FindDatabases(process, registry, directory, {}, found));
-    for (const fs::Path& relative : found) {
-      RUNNEL_TRY(auto spec, MakeSpec(s3, config, database, fs::Path(directory.directory) / relative,
-                                     StateOf(directory, relative), relative));
+    RUNNEL_TRY(const server::DirectoryContent content,
+               LookInto(process, s3, registry, config, database));
+    for (const server::FoundDatabase& found : content.databases) {
+      RUNNEL_TRY(auto spec, found.make());
       specs.push_back(std::move(spec));
     }
   }
   return specs;
+}
+
+std::vector<server::FollowedDirectory> WatchedDirectories(Process& process, S3Stores& s3,
+                                                          const config::Config& config) {
+  std::vector<server::FollowedDirectory> watched;
+  for (const config::Database& database : config.databases) {
+    const auto* directory = std::get_if<config::DatabaseDirectory>(&database.source);
+    if (directory == nullptr || !directory->watch) continue;
+    watched.push_back(
+        {directory->directory, [&process, &s3, &config, &database](sqlite::OpenRegistry& registry) {
+           return LookInto(process, s3, registry, config, database);
+         }});
+  }
+  return watched;
 }
 
 }  // namespace runnel::cli

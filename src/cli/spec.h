@@ -25,4 +25,8 @@ server::DaemonOptions DaemonOptionsOf(const config::Config& config);
 Result<std::vector<server::DatabaseSpec>> SpecsOf(Process& process, S3Stores& s3,
                                                   const config::Config& config);
 
+// For each directory with watch: true, what finds its databases. All that is given outlives them.
+std::vector<server::FollowedDirectory> WatchedDirectories(Process& process, S3Stores& s3,
+                                                          const config::Config& config);
+
 }  // namespace runnel::cli

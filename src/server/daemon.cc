@@ -48,6 +48,7 @@ Daemon::Daemon(DaemonOptions options, const World& world)
       router_(std::make_unique<WatchRouter>(world.watcher, world.clock, world.log)) {}
 
 Daemon::~Daemon() {
+  StopFollowing();
   for (const auto& database : databases_) router_->Remove(database->path());
 }
 
@@ -91,6 +92,11 @@ Result<void> Daemon::Add(DatabaseSpec spec) {
   if (known) {
     return Fail(Errc::kAlreadyExists, fmt::format("{} is configured twice", path.string()));
   }
+  if (databases_.size() >= options_.databases_max) {
+    return Fail(Errc::kUnavailable,
+                fmt::format("{}: the limit of open files allows {} databases (ulimit -n)",
+                            path.string(), options_.databases_max));
+  }
   RUNNEL_TRY_VOID(CheckPlace(path));
   auto database = std::make_unique<ManagedDatabase>(std::move(spec), shared_);
   RUNNEL_TRY_VOID(database->Start());
@@ -100,6 +106,25 @@ Result<void> Daemon::Add(DatabaseSpec spec) {
   databases_.push_back(std::move(database));
   return {};
 }
+
+Result<void> Daemon::Remove(const fs::Path& path) {
+  const auto at = std::ranges::find_if(
+      databases_, [&](const auto& database) { return database->path() == path; });
+  if (at == databases_.end()) return {};
+  if (!(*at)->IsEverywhere()) return Fail(Errc::kBusy, "its replicas lack some of it");
+  router_->Remove(path);
+  auto stopped = (*at)->Stop();
+  databases_.erase(at);
+  return stopped;
+}
+
+void Daemon::Follow(FollowedDirectory directory) {
+  followers_.push_back(std::make_unique<DirectoryFollower>(std::move(directory), *this,
+                                                           follower_turn_, *router_, shared_));
+  followers_.back()->Start();
+}
+
+void Daemon::StopFollowing() { followers_.clear(); }
 
 Result<void> Daemon::SyncAll() {
   for (const auto& database : databases_) database->BeginFinalSync();
@@ -126,12 +151,14 @@ Result<void> Daemon::FinalSync() {
 }
 
 Result<void> Daemon::Stop() {
+  StopFollowing();
   Result<void> outcome = FinalSync();
   Result<void> stopped = Abandon();
   return outcome ? stopped : outcome;
 }
 
 Result<void> Daemon::Abandon() {
+  StopFollowing();
   Result<void> outcome;
   for (const auto& database : databases_) {
     router_->Remove(database->path());

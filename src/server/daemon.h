@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "base/clock.h"
@@ -12,6 +13,7 @@
 #include "fs/directory_watch.h"
 #include "fs/file_system.h"
 #include "runtime/scheduler.h"
+#include "server/directory_follower.h"
 #include "server/managed_database.h"
 #include "server/watch_router.h"
 #include "sqlite/open_registry.h"
@@ -24,6 +26,8 @@ struct DaemonOptions {
   // How long Stop() waits for the newest commits to reach the replicas; 0: until something is
   // wrong. SyncAll() waits for as long as nothing has been wrong for this long on end.
   std::chrono::milliseconds final_sync_timeout = std::chrono::seconds(30);
+  // What the descriptors of the process are enough for.
+  std::size_t databases_max = ~std::size_t{0};
 };
 
 // What a daemon is built on. All of it outlives the daemon.
@@ -36,7 +40,8 @@ struct World {
   runtime::Scheduler& scheduler;
 };
 
-// Not thread-safe; its databases work on threads of the scheduler.
+// Not thread-safe; its databases work on threads of the scheduler. From Follow() on, databases are
+// added and removed by a job: until Stop() or Abandon() nothing else is called.
 class Daemon {
  public:
   Daemon(DaemonOptions options, const World& world);
@@ -48,8 +53,15 @@ class Daemon {
   Result<void> SelfTest();
 
   // kAlreadyExists if it is kept already; kUnsupported if it lies where it cannot be captured
-  // safely.
+  // safely; kUnavailable past databases_max.
   Result<void> Add(DatabaseSpec spec);
+
+  // Ends all work on a database whose file is gone; `path` is its real path. kBusy while a replica
+  // lacks what was cut of it.
+  Result<void> Remove(const fs::Path& path);
+
+  // Keeps the databases of a directory, as they come and go. Those that are there were added.
+  void Follow(FollowedDirectory directory);
 
   // A last cut and upload of all, then ends all work. The first error, after all were tried. A
   // database that does not exist is none.
@@ -63,6 +75,7 @@ class Daemon {
   Result<void> Abandon();
 
  private:
+  void StopFollowing();
   Result<void> CheckPlace(const fs::Path& database);
   Result<void> FinalSync();
 
@@ -73,6 +86,8 @@ class Daemon {
   std::unique_ptr<WatchRouter> router_;
   std::vector<fs::Path> checked_folders_;
   std::vector<std::unique_ptr<ManagedDatabase>> databases_;
+  std::mutex follower_turn_;
+  std::vector<std::unique_ptr<DirectoryFollower>> followers_;
 };
 
 }  // namespace runnel::server

@@ -201,5 +201,50 @@ TEST_F(DaemonTest, AbandonedInTheMiddleOfWorkItIsMadeGoodByTheNextOne) {
   EXPECT_GT(abandoned_with_work, 3);
 }
 
+// Of what is told by the system tests/cli has the proof.
+TEST_F(DaemonTest, ADirectoryThatCannotBeLookedThroughIsTriedAgain) {
+  bool is_readable = false;
+  daemon_->Follow({"/dbs", [&](sqlite::OpenRegistry&) -> Result<DirectoryContent> {
+                     if (!is_readable) return Fail(Errc::kUnavailable, "not yet");
+                     return DirectoryContent{.folders = {directory_.path()},
+                                             .databases = {{.path = Here("app.db"),
+                                                            .make = [&]() -> Result<DatabaseSpec> {
+                                                              return SpecOf("app.db", {"one"});
+                                                            }}}};
+                   }});
+  const auto app = MakeDatabase("app.db", 3);
+  LetTimePass();
+  EXPECT_TRUE(log_.Contains("cannot be looked through", LogLevel::kWarn));
+  EXPECT_EQ(RowsIn("one"), -1);
+  is_readable = true;
+  LetTimePass(seconds(40));
+  EXPECT_EQ(RowsIn("one"), 3);
+  EXPECT_TRUE(watcher_.IsWatched(directory_.path()));
+  ASSERT_OK(daemon_->Stop());
+  EXPECT_FALSE(watcher_.IsWatched(directory_.path()));
+}
+
+TEST_F(DaemonTest, ADatabaseIsRemovedOnceItsReplicasHaveAllOfIt) {
+  const auto app = MakeDatabase("app.db");
+  Block("one");
+  ASSERT_OK(daemon_->Add(SpecOf("app.db", {"one"})));
+  LetTimePass(seconds(70));
+  EXPECT_FAILS(Errc::kBusy, daemon_->Remove(Here("app.db")));
+  Unblock("one");
+  LetTimePass(seconds(600));
+  EXPECT_EQ(RowsIn("one"), 10);
+  EXPECT_OK(daemon_->Remove(Here("app.db")));
+  EXPECT_OK(daemon_->Add(SpecOf("app.db", {"one"}))) << "and may come back";
+}
+
+TEST_F(DaemonTest, NoMoreDatabasesThanTheLimitOfOpenFilesAllows) {
+  daemon_ = std::make_unique<Daemon>(
+      DaemonOptions{
+          .allowed_file_systems = {}, .final_sync_timeout = milliseconds(0), .databases_max = 1},
+      TheWorld());
+  ASSERT_OK(daemon_->Add(SpecOf("first.db", {"one"})));
+  EXPECT_FAILS(Errc::kUnavailable, daemon_->Add(SpecOf("second.db", {"two"})));
+}
+
 }  // namespace
 }  // namespace runnel::server

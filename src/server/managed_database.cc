@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -169,6 +170,18 @@ Error ManagedDatabase::LateError() const {
                                 "the replica from the other one"
                               : " and go there at the next start",
                       reason)};
+}
+
+bool ManagedDatabase::IsEverywhere() {
+  const auto cut = database_->RequestCut();
+  if (!cut && cut.error().code() != Errc::kNotFound) return false;
+  const auto newest = source_->staging().newest();
+  const Txid last = std::max(cut.value_or(Txid{0}), newest ? newest->txid : Txid{0});
+  if (last != Txid{0}) return replicas_->durable_txid() >= last;
+  // No replica has answered yet: until one has, nothing is cut.
+  return std::ranges::none_of(replicas_->status(), [](const auto& status) {
+    return status.state == replicate::DestinationState::kConnecting;
+  });
 }
 
 Result<void> ManagedDatabase::Stop() {

@@ -63,6 +63,9 @@ class ManagedDatabase final : private capture::DatabaseObserver {
   // has been wrong for `patience` on end, or cannot get better; kNotFound if there is no database.
   Result<void> AwaitFinalSyncWhileWell(std::chrono::milliseconds patience);
 
+  // Cuts what is committed by now. Whether every required replica has all that was ever cut.
+  bool IsEverywhere();
+
   // Ends all work on the database.
   Result<void> Stop();
 

@@ -71,13 +71,23 @@ WatchRouter::~WatchRouter() {
 
 void WatchRouter::Add(const fs::Path& database, WatchTarget target) {
   const MutexLock lock(mutex_);
-  const fs::Path path = database.parent_path();
+  DirectoryAt(database.parent_path())
+      .databases.insert_or_assign(database.filename().string(), std::move(target));
+}
+
+void WatchRouter::Follow(const fs::Path& directory, std::function<void()> changed) {
+  const MutexLock lock(mutex_);
+  DirectoryAt(directory).changed = std::move(changed);
+}
+
+WatchRouter::Directory& WatchRouter::DirectoryAt(const fs::Path& path) {
   auto [at, is_new] = directories_.try_emplace(path);
-  at->second.databases.insert_or_assign(database.filename().string(), std::move(target));
-  if (!is_new) return;
-  ++missing_;
-  WatchDirectory(path, at->second);
-  if (missing_ > 0) watcher_.Interrupt();  // the thread has to wait with a limit now
+  if (is_new) {
+    ++missing_;
+    WatchDirectory(path, at->second);
+    if (missing_ > 0) watcher_.Interrupt();  // the thread has to wait with a limit now
+  }
+  return at->second;
 }
 
 void WatchRouter::Remove(const fs::Path& database) {
@@ -85,7 +95,19 @@ void WatchRouter::Remove(const fs::Path& database) {
   const auto at = directories_.find(database.parent_path());
   if (at == directories_.end()) return;
   at->second.databases.erase(database.filename().string());
-  if (!at->second.databases.empty()) return;
+  DropIfUnused(at);
+}
+
+void WatchRouter::Unfollow(const fs::Path& directory) {
+  const MutexLock lock(mutex_);
+  const auto at = directories_.find(directory);
+  if (at == directories_.end()) return;
+  at->second.changed = nullptr;
+  DropIfUnused(at);
+}
+
+void WatchRouter::DropIfUnused(Directories::iterator at) {
+  if (!at->second.databases.empty() || at->second.changed) return;
   Unpause(at->second);
   if (at->second.watch) {
     watcher_.Remove(*at->second.watch);
@@ -164,6 +186,10 @@ void WatchRouter::Dispatch(const fs::WatchEvent& event) {
              whole != at->second.databases.end()) {
     Tell(whole->second, event.kind);  // a database whose own name ends in -wal or -shm
   }
+  const bool is_known = target != at->second.databases.end();
+  const bool is_told = event.kind != fs::WatchEventKind::kAttribute &&
+                       !(is_known && event.kind == fs::WatchEventKind::kModified);
+  if (at->second.changed && is_told && file.role == FileRole::kDatabase) at->second.changed();
 }
 
 void WatchRouter::RetryMissing() {
@@ -194,6 +220,7 @@ void WatchRouter::ResumePaused() {
     Unpause(*directory);
     directory->modified_at = now;
     for (auto& [name, target] : directory->databases) target.written();
+    if (directory->changed) directory->changed();
   }
 }
 
@@ -207,6 +234,7 @@ void WatchRouter::TellAll(Directory& directory) {
     target.moved();
     target.written();
   }
+  if (directory.changed) directory.changed();
 }
 
 }  // namespace runnel::server

@@ -43,19 +43,28 @@ class WatchRouter {
   // Nothing is told about `database` when this returns.
   void Remove(const fs::Path& database);
 
+  // `changed` is called when a file in `directory` appears, goes, or, if it belongs to no database
+  // of Add(), is written to; not for the files that SQLite puts beside a database.
+  void Follow(const fs::Path& directory, std::function<void()> changed);
+  void Unfollow(const fs::Path& directory);
+
  private:
   struct Directory {
     std::optional<fs::WatchId> watch;
     std::unordered_map<std::string, WatchTarget> databases;  // by file name
+    std::function<void()> changed;                           // empty: not followed
     // While files are written without pause.
     MonotonicTime modified_at{};
     std::uint64_t modified_in_round = 0;
     int busy_rounds = 0;
     std::optional<MonotonicTime> paused_until;  // then it is among paused_
   };
+  using Directories = std::map<fs::Path, Directory>;
 
   void Run();
   void Dispatch(const fs::WatchEvent& event) RUNNEL_REQUIRES(mutex_);
+  Directory& DirectoryAt(const fs::Path& path) RUNNEL_REQUIRES(mutex_);
+  void DropIfUnused(Directories::iterator at) RUNNEL_REQUIRES(mutex_);
   void WatchDirectory(const fs::Path& path, Directory& directory) RUNNEL_REQUIRES(mutex_);
   void RetryMissing() RUNNEL_REQUIRES(mutex_);
   void NoteModified(Directory& directory);
@@ -68,7 +77,7 @@ class WatchRouter {
   Logger& log_;
 
   Mutex mutex_;  // held while a target is told
-  std::map<fs::Path, Directory> directories_ RUNNEL_GUARDED_BY(mutex_);
+  Directories directories_ RUNNEL_GUARDED_BY(mutex_);
   std::unordered_map<std::uint64_t, fs::Path> by_watch_ RUNNEL_GUARDED_BY(mutex_);
   std::size_t missing_ RUNNEL_GUARDED_BY(mutex_) = 0;  // directories without a watch
   std::vector<Directory*> paused_;

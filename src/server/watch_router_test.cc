@@ -168,5 +168,32 @@ TEST_F(WatchRouterTest, AFolderThatCannotBeWatchedIsReported) {
   EXPECT_TRUE(log_.Contains("/d"));
 }
 
+TEST_F(WatchRouterTest, AFollowedDirectoryTellsOfWhatBelongsToNoDatabase) {
+  Told database;
+  Told directory;
+  const auto target = directory.Target();
+  Add("/d/a.db", database);
+  router_.Follow("/d", target.moved);
+  watcher_.Post("/d", WatchEventKind::kCreated, "b.db");
+  watcher_.Post("/d", WatchEventKind::kModified, "b.db");
+  watcher_.Post("/d", WatchEventKind::kDeleted, "a.db");
+  EXPECT_EQ(directory.Next(3), "mmm");
+  // Not of these.
+  watcher_.Post("/d", WatchEventKind::kModified, "a.db");
+  watcher_.Post("/d", WatchEventKind::kCreated, "b.db-wal");
+  watcher_.Post("/d", WatchEventKind::kDeleted, "a.db-shm");
+  watcher_.Post("/d", WatchEventKind::kAttribute, "b.db");
+  watcher_.Post("/d", WatchEventKind::kCreated, "c.db");
+  EXPECT_EQ(directory.Next(1), "m");
+  watcher_.PostOverflow();
+  EXPECT_EQ(directory.Next(1), "m");
+  router_.Unfollow("/d");
+  EXPECT_TRUE(watcher_.IsWatched("/d")) << "for the database";
+  router_.Follow("/e", target.moved);
+  EXPECT_TRUE(watcher_.IsWatched("/e"));
+  router_.Unfollow("/e");
+  EXPECT_FALSE(watcher_.IsWatched("/e"));
+}
+
 }  // namespace
 }  // namespace runnel::server

@@ -215,5 +215,40 @@ TEST_F(DaemonTest, ADatabaseInRollbackModeIsRefusedWhereThatIsWanted) {
   ExpectRestoresTo(replica_, database_);
 }
 
+TEST_F(DaemonTest, DatabasesOfAWatchedDirectoryComeAndGo) {
+  const Path folder = directory_.path() / "tenants";
+  const Path config = directory_.path() / "runnel.yml";
+  std::filesystem::create_directories(folder);
+  WriteAll(config, "dbs: [{dir: " + folder.string() +
+                       ", pattern: '*.db', recursive: true, watch: true, replica: {path: " +
+                       replica_.string() + "}}]\n");
+  Process daemon({"replicate", "-config", config.string()});
+  ASSERT_TRUE(daemon.Prints("databases=0"));
+  MakeDatabase(folder / "first.db");
+  ASSERT_TRUE(daemon.Prints("a database appeared"));
+  EXPECT_TRUE(
+      ReplicaComesToHave(replica_ / "first.db", "SELECT count(*) FROM t WHERE y='new'", "0"));
+  App(folder / "first.db").Run("INSERT INTO t(y) VALUES('new')");
+  EXPECT_TRUE(
+      ReplicaComesToHave(replica_ / "first.db", "SELECT count(*) FROM t WHERE y='new'", "1"));
+
+  std::filesystem::create_directories(folder / "below");
+  MakeDatabase(folder / "below" / "second.db");
+  EXPECT_TRUE(ReplicaComesToHave(replica_ / "below/second.db",
+                                 "SELECT count(*) FROM t WHERE y='new'", "0"));
+
+  for (const char* suffix : {"", "-wal", "-shm"}) remove(Path(folder / "first.db") += suffix);
+  ASSERT_TRUE(daemon.Prints("a database was removed"));
+  EXPECT_TRUE(
+      ReplicaComesToHave(replica_ / "first.db", "SELECT count(*) FROM t WHERE y='new'", "1"));
+  MakeDatabase(folder / "first.db");
+  App(folder / "first.db").Run("INSERT INTO t(y) VALUES('again')");
+  EXPECT_TRUE(
+      ReplicaComesToHave(replica_ / "first.db", "SELECT count(*) FROM t WHERE y='again'", "1"));
+  StopDaemon(daemon);
+  ExpectRestoresTo(replica_ / "first.db", folder / "first.db");
+  ExpectRestoresTo(replica_ / "below/second.db", folder / "below" / "second.db");
+}
+
 }  // namespace
 }  // namespace runnel::cli_testing
