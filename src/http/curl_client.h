@@ -11,7 +11,7 @@ namespace runnel::http {
 
 struct CurlOptions {
   // Handles, each with the connections it has open, that are kept for the next request.
-  std::size_t idle_handles_max = 32;
+  std::size_t idle_handles_max = 16;
   std::string user_agent = "runnel";
 };
 

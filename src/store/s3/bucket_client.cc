@@ -14,8 +14,20 @@ namespace {
 constexpr std::string_view kAnyRegion = "us-east-1";
 // The wrong region, an expired token and a wrong clock may come one after the other.
 constexpr int kRoundsMax = 4;
+// Less is no reason for a refusal: stores allow for 15 minutes.
+constexpr std::chrono::minutes kSkewMin{4};
 
-bool IsExpiry(const std::string& code) {
+// An answer to HEAD has no body that could name the cause.
+
+bool IsAboutTime(const Refusal& refusal) {
+  const std::string& code = refusal.body.code;
+  return code == "RequestTimeTooSkewed" || code == "RequestExpired" ||
+         (code.empty() && refusal.status == 403);
+}
+
+bool IsExpiry(const Refusal& refusal, const Credentials& used) {
+  const std::string& code = refusal.body.code;
+  if (code.empty()) return refusal.status == 400 && !used.session_token.empty();
   return code == "ExpiredToken" || code == "ExpiredTokenException" || code == "InvalidToken" ||
          code == "TokenRefreshRequired" || code == "InvalidAccessKeyId";
 }
@@ -56,14 +68,12 @@ Result<http::Response> BucketClient::Send(const Call& call) {
     RUNNEL_TRY(http::Response response, SendOnce(call, region, credentials));
     if (response.status < 300 || round == kRoundsMax) return response;
     const Refusal refusal = RefusalOf(response);
-    const std::string& code = refusal.body.code;
     if (LearnRegion(response, refusal, region)) continue;
-    if (!clock_set && (code == "RequestTimeTooSkewed" || code == "RequestExpired")) {
-      LearnTime(response);
+    if (!clock_set && IsAboutTime(refusal)) {
       clock_set = true;
-      continue;
+      if (LearnTime(response)) continue;
     }
-    if (!renewed && IsExpiry(code)) {
+    if (!renewed && IsExpiry(refusal, credentials)) {
       credentials_.Reject(credentials);
       renewed = true;
       RUNNEL_TRY(const Credentials newer, credentials_.Get());
@@ -132,11 +142,15 @@ bool BucketClient::LearnRegion(const http::Response& response, const Refusal& re
   return true;
 }
 
-void BucketClient::LearnTime(const http::Response& response) {
+bool BucketClient::LearnTime(const http::Response& response) {
   const std::string* const date = http::FindHeader(response.headers, "date");
   const auto time = date != nullptr ? ParseHttpDate(*date) : std::nullopt;
-  if (!time) return;
-  clock_offset_ms_.store((*time - clock_.Now()).count(), std::memory_order_relaxed);
+  if (!time) return false;
+  const auto offset = *time - clock_.Now();
+  const std::chrono::milliseconds known(clock_offset_ms_.load(std::memory_order_relaxed));
+  if (std::chrono::abs(offset - known) < kSkewMin) return false;
+  clock_offset_ms_.store(offset.count(), std::memory_order_relaxed);
+  return true;
 }
 
 Error BucketClient::Failure(const Call& call, const http::Response& response) const {

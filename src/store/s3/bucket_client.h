@@ -61,7 +61,8 @@ class BucketClient {
   std::string Region() const;
   // Whether the response names another region than `used`; it is used from now on.
   bool LearnRegion(const http::Response& response, const Refusal& refusal, const std::string& used);
-  void LearnTime(const http::Response& response);
+  // Whether the store's time is another than was thought; it is used from now on.
+  bool LearnTime(const http::Response& response);
 
   const Settings settings_;
   http::Client& http_;

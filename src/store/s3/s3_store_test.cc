@@ -268,9 +268,13 @@ TEST_F(S3StoreTest, GoesByTheStoresClock) {
                  .random = world.random,
                  .log = world.log},
                 std::make_shared<BucketFacts>());
-  ASSERT_OK(Put(store, "k", "x"));
-  EXPECT_EQ(world.server.CountOf("PutObject"), 2);
+  // The answer to a HEAD does not say what is wrong.
+  EXPECT_FAILS(Errc::kNotFound, store.Head(ObjectKey("k")));
+  EXPECT_EQ(world.server.CountOf("HeadObject"), 2);
   ASSERT_OK(Put(store, "k", "y"));
+  EXPECT_EQ(world.server.CountOf("PutObject"), 1);
+  late.SetWallTime(world.clock.Now());
+  ASSERT_OK(Put(store, "k", "z"));
   EXPECT_EQ(world.server.CountOf("PutObject"), 3);
 }
 
@@ -304,7 +308,7 @@ TEST_F(S3StoreTest, RenewsATokenThatHasExpired) {
                  .random = world.random,
                  .log = world.log},
                 std::make_shared<BucketFacts>());
-  ASSERT_OK(Put(store, "k", "x"));
+  EXPECT_FAILS(Errc::kNotFound, store.Head(ObjectKey("k")));
   EXPECT_EQ(credentials.rejected, 1);
   world.server.SetSessionToken("a third");
   auto put = Put(store, "k", "x");
