@@ -24,6 +24,9 @@ constexpr microseconds kForcedLook{50};
 constexpr int kForcedTries = 1024;
 constexpr int kCheckpointProbes = 256;
 
+// A writer that has the WRITE lock for so long without a commit is not between two of them.
+constexpr milliseconds kLongTransaction{100};
+
 // How long the mark may stay behind while nobody commits.
 constexpr milliseconds kMarkKeptMax{5};
 
@@ -246,6 +249,7 @@ Result<std::optional<MonotonicTime>> Capturer::Service(Segment& segment) {
   const CheckpointStep step = policy_.Decide(before, clock_.MonotonicNow());
   CheckpointObstacle obstacle = CheckpointObstacle::kReader;
   if (step == CheckpointStep::kPassive) {
+    if (mark_stays) RUNNEL_TRY_VOID(CatchUp(segment));  // it copies no further than up to the mark
     RUNNEL_TRY(obstacle, TryPassive(segment));
   } else if (step == CheckpointStep::kForced) {
     RUNNEL_TRY(obstacle, ForceCheckpoint(segment));
@@ -284,16 +288,24 @@ Result<CheckpointObstacle> Capturer::ForceCheckpoint(Segment& segment) {
   RUNNEL_TRY_VOID(mark_.PrepareCheckpoint());
   RUNNEL_TRY_VOID(SyncAhead(segment));
   const MonotonicTime start = clock_.MonotonicNow();
+  const bool nobody_commits = start - captured_at_ >= kLongTransaction;
+  const MonotonicTime give_up_at = nobody_commits ? start : start + kForcedWaitMax;
   MonotonicTime move_at = start + kMarkKeptMax;
+  bool beside_checkpointer = false;
   for (;;) {
     {
-      RUNNEL_TRY(const std::optional<sqlite::WriteLock> lock, TakeWriteLock());
+      RUNNEL_TRY(const std::optional<sqlite::WriteLock> lock, TakeWriteLock(beside_checkpointer));
       if (lock) {
         return BackfillUnderWriteLock(segment, clock_.MonotonicNow() + kForcedTimeMax);
       }
     }
     const MonotonicTime now = clock_.MonotonicNow();
-    if (now >= start + kForcedWaitMax) return CheckpointObstacle::kCheckpointer;
+    if (now >= give_up_at) {
+      if (!nobody_commits) return CheckpointObstacle::kCheckpointer;
+      // One transaction has the lock for long, and a checkpoint without it is in nobody's way.
+      RUNNEL_TRY_VOID(CatchUp(segment));
+      return TryPassive(segment);
+    }
     if (now >= move_at && now - captured_at_ >= kMarkKeptMax) {
       // An application's TRUNCATE that has both locks may be waiting for our mark.
       RUNNEL_TRY_VOID(CatchUp(segment));
@@ -336,15 +348,22 @@ Result<void> Capturer::SyncAhead(Segment& segment) {
 // Nothing if a writer has it all the time; if somebody else's checkpoint runs, beside which ours
 // could copy nothing, while writers would wait for both; or if a large transaction came in between.
 // The one that an application runs after a commit past its own threshold is over at once where our
-// mark has not moved.
-Result<std::optional<sqlite::WriteLock>> Capturer::TakeWriteLock() {
+// mark has not moved. Where another one was met, the lock is left alone until that one has ended:
+// taken again and again it would be ours most of the time.
+Result<std::optional<sqlite::WriteLock>> Capturer::TakeWriteLock(bool& beside_checkpointer) {
   RUNNEL_TRY(sqlite::Connection * locker, mark_.WriteLocker());
+  if (beside_checkpointer) {
+    RUNNEL_TRY(const sqlite::LockState checkpoint, sqlite::ProbeCheckpointLock(*locker));
+    if (checkpoint == sqlite::LockState::kHeld) return std::nullopt;
+    beside_checkpointer = false;
+  }
   RUNNEL_TRY(auto lock, sqlite::WriteLock::TakeBetweenCommits(*locker, kForcedTries));
   if (!lock || LeftToCapture() > options_.checkpoint.threshold_frames) return std::nullopt;
   for (int i = 0; i < kCheckpointProbes; ++i) {
     RUNNEL_TRY(const sqlite::LockState checkpoint, sqlite::ProbeCheckpointLock(*locker));
     if (checkpoint == sqlite::LockState::kFree) return lock;
   }
+  beside_checkpointer = true;
   return std::nullopt;
 }
 

@@ -5,8 +5,8 @@
 //       capturer says that continuity is lost (kCorruption) and must be connected anew.
 //   (2) Before the WAL can restart, what was captured is in the segment's file, so that a crash of
 //       this process loses nothing (a sync is not needed for that).
-//   (3) SQLite's WRITE lock is taken only past the hard bound of the WAL's size, for no longer than
-//       kForcedTimeMax; nothing slow happens under it.
+//   (3) SQLite's WRITE lock is taken only past the hard bound of the WAL's size. Nothing is begun
+//       under it after kForcedTimeMax; what is slow was done before, as far as the disk keeps up.
 //
 // One thread at a time: the capture job of the database.
 
@@ -105,7 +105,7 @@ class Capturer {
   Result<CheckpointObstacle> TryPassive(Segment& segment);
   Result<CheckpointObstacle> ForceCheckpoint(Segment& segment);
   Result<void> SyncAhead(Segment& segment);
-  Result<std::optional<sqlite::WriteLock>> TakeWriteLock();
+  Result<std::optional<sqlite::WriteLock>> TakeWriteLock(bool& beside_checkpointer);
   Result<CheckpointObstacle> BackfillUnderWriteLock(Segment& segment, MonotonicTime deadline);
 
   const CapturerOptions options_;

@@ -1,6 +1,9 @@
 // Writers that never pause: how the WAL is kept short, and at whose expense.
 
+#include <fcntl.h>
+
 #include <atomic>
+#include <cstdarg>
 #include <functional>
 #include <thread>
 
@@ -134,6 +137,97 @@ TEST_F(SaturationTest, MarkStaysBehindWritersThatLeaveNoGapUntilTheyPause) {
   ASSERT_OK(capturer->Service(*segment_));
   const Reach moved = CheckpointByTheApplication();
   EXPECT_EQ(moved.backfilled, moved.frames);
+}
+
+// The pause ended between two looks at the clock. A checkpoint copies up to the mark, so one beside
+// a mark that stayed would come nowhere and pass for stopped by a reader.
+TEST_F(SaturationTest, MarkThatStayedMovesBeforeACheckpointWithoutTheLock) {
+  app_.Run("INSERT INTO t VALUES (0)");
+  auto capturer = Connect(clock_);
+  CommitFrames(40);
+  clock_.interruption = [this] { CommitFrames(5); };
+  ASSERT_OK(capturer->Service(*segment_));
+  clock_.interruption = nullptr;
+  clock_.Advance(milliseconds(1));
+  CommitFrames(3);
+  int looks = 0;
+  clock_.interruption = [&] {
+    if (++looks == 2) clock_.Advance(milliseconds(500));  // the first was for the mark
+  };
+  ASSERT_OK(capturer->Service(*segment_));
+  clock_.interruption = nullptr;
+  ASSERT_GE(looks, 2);
+  ASSERT_OK_AND_ASSIGN(const LiveWal live, capturer->Live());
+  EXPECT_EQ(live.backfilled, live.state.position.frame);
+}
+
+// It commits nothing, so a checkpoint needs no lock against it, and must not wait for its end.
+TEST_F(SaturationTest, LongWriteTransactionPastTheHardBoundDoesNotKeepTheWalFromBeingCopied) {
+  app_.Run("INSERT INTO t VALUES (0)");
+  auto capturer = Connect(clock_);
+  CommitFrames(static_cast<int>(limits_.hard_bound_frames()) + 5);
+  App other(path_);
+  other.Run("BEGIN IMMEDIATE");
+  for (const MonotonicTime start = clock_.MonotonicNow();;) {
+    ASSERT_OK_AND_ASSIGN(const auto next, capturer->Service(*segment_));
+    if (!next) break;
+    ASSERT_LT(clock_.MonotonicNow() - start, milliseconds(200));
+    clock_.Advance(*next - clock_.MonotonicNow());
+  }
+  ASSERT_OK_AND_ASSIGN(const LiveWal live, capturer->Live());
+  EXPECT_EQ(live.backfilled, live.state.position.frame);
+  other.Run("UPDATE t SET x = x + 1; COMMIT");
+}
+
+// What SQLite asks of the WRITE lock's byte of the wal-index.
+int write_lock_calls = 0;
+int CountWriteLockCalls(int descriptor, int command, ...) {
+  va_list arguments;
+  va_start(arguments, command);
+  void* argument = va_arg(arguments, void*);
+  va_end(arguments);
+  constexpr off_t kWriteLockByte = 120;
+  if (command == F_SETLK) {
+    const auto* lock = static_cast<const struct flock*>(argument);
+    if (lock->l_start == kWriteLockByte && lock->l_type == F_WRLCK) ++write_lock_calls;
+  }
+  return ::fcntl(descriptor, command, argument);
+}
+
+// Taken again and again it would be ours most of the time, for as long as that checkpoint lasts.
+TEST_F(SaturationTest, WriteLockIsNotTakenAgainWhileSomebodyElsesCheckpointGoesOn) {
+  app_.Run("INSERT INTO t VALUES (0)");
+  auto capturer = Connect(clock_);
+  CommitFrames(static_cast<int>(limits_.hard_bound_frames()) + 5);
+  App other(path_);
+  other.Run("SELECT * FROM t");
+  sqlite3_file* file = nullptr;
+  ASSERT_EQ(sqlite3_file_control(other.handle(), "main", SQLITE_FCNTL_FILE_POINTER, &file),
+            SQLITE_OK);
+  constexpr int kCheckpointLock = 1;
+  ASSERT_EQ(
+      file->pMethods->xShmLock(file, kCheckpointLock, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE),
+      SQLITE_OK);
+  sqlite3_vfs* vfs = sqlite3_vfs_find("unix");
+  write_lock_calls = 0;
+  vfs->xSetSystemCall(vfs, "fcntl", reinterpret_cast<sqlite3_syscall_ptr>(CountWriteLockCalls));
+  int commits = 0;
+  clock_.interruption = [&] {
+    ++commits;
+    CommitFrames(1);
+  };
+  const auto serviced = capturer->Service(*segment_);
+  clock_.interruption = nullptr;
+  vfs->xSetSystemCall(vfs, "fcntl", nullptr);
+  EXPECT_OK(serviced);
+  EXPECT_GT(write_lock_calls, commits);
+  EXPECT_LE(write_lock_calls, commits + 2);
+
+  file->pMethods->xShmLock(file, kCheckpointLock, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
+  clock_.Advance(milliseconds(2));
+  ASSERT_OK(capturer->Service(*segment_));
+  ASSERT_OK_AND_ASSIGN(const LiveWal live, capturer->Live());
+  EXPECT_EQ(live.backfilled, live.state.position.frame);
 }
 
 // Commits without pause, with SQLite's own automatic checkpoint and busy_timeout 0.
