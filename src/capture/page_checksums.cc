@@ -28,7 +28,7 @@ Result<PageChecksums> PageChecksums::Create(fs::FileSystem& fs, const fs::Path& 
   RUNNEL_TRY_VOID(file->Truncate(0));
   RUNNEL_TRY(const fs::FileInfo info, file->Info());
   PageChecksums checksums(fs, path, std::move(file), info.identity, {.page_size = page_size});
-  RUNNEL_TRY_VOID(checksums.WriteHeader());
+  RUNNEL_TRY_VOID(checksums.WriteHeader(checksums.base_));
   RUNNEL_TRY_VOID(checksums.file_->Sync());
   return checksums;
 }
@@ -131,9 +131,10 @@ Result<void> PageChecksums::Checkpoint(const ChecksumBase& base) {
   RUNNEL_TRY_VOID(StoreWindow());
   RUNNEL_TRY(fs::File * file, FileForWriting());
   RUNNEL_TRY_VOID(file->Sync());
-  base_ = base;
-  RUNNEL_TRY_VOID(WriteHeader());
-  return file->Sync();
+  RUNNEL_TRY_VOID(WriteHeader(base));
+  RUNNEL_TRY_VOID(file->Sync());
+  base_ = base;  // not before: what is asked for again has to be done again
+  return {};
 }
 
 Result<void> PageChecksums::Rest() {
@@ -171,13 +172,13 @@ Result<void> PageChecksums::StoreWindow() {
   return {};
 }
 
-Result<void> PageChecksums::WriteHeader() {
+Result<void> PageChecksums::WriteHeader(const ChecksumBase& base) {
   Bytes header(kHeaderUsed + 8);
   std::ranges::copy(AsBytes(kMagic), header.begin());
-  PutLittleEndian(MutableBytes(header), 8, base_.page_size);
-  PutLittleEndian(MutableBytes(header), 12, base_.commit_pages);
-  PutLittleEndian(MutableBytes(header), 16, ToInt(base_.txid));
-  PutLittleEndian(MutableBytes(header), 24, ToInt(base_.checksum));
+  PutLittleEndian(MutableBytes(header), 8, base.page_size);
+  PutLittleEndian(MutableBytes(header), 12, base.commit_pages);
+  PutLittleEndian(MutableBytes(header), 16, ToInt(base.txid));
+  PutLittleEndian(MutableBytes(header), 24, ToInt(base.checksum));
   PutLittleEndian(MutableBytes(header), kHeaderUsed, Hash64(ByteView(header).first(kHeaderUsed)));
   RUNNEL_TRY(fs::File * file, FileForWriting());
   return file->WriteAt(0, header);

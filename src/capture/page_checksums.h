@@ -76,7 +76,7 @@ class PageChecksums {
   Result<std::unique_ptr<fs::File>> OpenAgain(fs::OpenMode mode) const;
   Result<void> LoadWindow(std::uint64_t first_entry);
   Result<void> StoreWindow();
-  Result<void> WriteHeader();
+  Result<void> WriteHeader(const ChecksumBase& base);
 
   fs::FileSystem* fs_;
   std::string path_;

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "testing/fault_file_system.h"
 #include "testing/manual_clock.h"
 #include "testing/memory_file_system.h"
 #include "testing/result_matchers.h"
@@ -129,6 +130,31 @@ TEST_F(PageChecksumsTest, RestsWithoutADescriptorAndForgetsNothing) {
   ASSERT_OK_AND_ASSIGN(PageChecksums again, OpenExisting());
   EXPECT_EQ(again.base().txid, Txid{2});
   ExpectAll(again, expected);
+}
+
+// Cuts up to the base may be removed: it moves once all is durable, and not when that was tried.
+TEST_F(PageChecksumsTest, CheckpointThatFailsLeavesTheBaseAndIsDoneAgain) {
+  const ChecksumBase base{.txid = Txid{3}, .page_size = kPageSize, .commit_pages = 1};
+  int failures = 0;
+  for (std::uint64_t n = 1;; ++n) {
+    SCOPED_TRACE(n);
+    testing::FaultFileSystem faults(files_);
+    ASSERT_OK_AND_ASSIGN(PageChecksums checksums,
+                         PageChecksums::Create(faults, kPath, {}, kPageSize));
+    ASSERT_OK(checksums.Set(PageNo{1}, 7));
+    faults.CountOnly(
+        [](const testing::FileCallRecord& record) { return testing::IsMutating(record.call); });
+    faults.FailAt(n);
+    const auto done = checksums.Checkpoint(base);
+    if (done) break;
+    ++failures;
+    EXPECT_EQ(checksums.base().txid, Txid{0});
+    ASSERT_OK(checksums.Checkpoint(base));
+    EXPECT_EQ(checksums.base().txid, base.txid);
+    ASSERT_OK_AND_ASSIGN(const PageChecksums again, OpenExisting());
+    EXPECT_EQ(again.base().txid, base.txid);
+  }
+  EXPECT_GE(failures, 4);
 }
 
 // Another array with the same name would be taken for ours.
