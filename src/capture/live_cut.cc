@@ -236,21 +236,24 @@ std::optional<MonotonicTime> LiveDatabase::RunRepair() {
   return next;
 }
 
+// Something is to be compared, and may be: see DropUnneeded().
+bool LiveDatabase::RepairIsWanted() const {
+  return pending_repair_ && state_ == DatabaseState::kScanning && history_confirmed_ && !adopt_;
+}
+
 Result<std::optional<MonotonicTime>> LiveDatabase::RepairStep() {
-  PendingRepair pending{};
   {
     const MutexLock lock(mutex_);
-    const bool may_begin = history_confirmed_ && !adopt_;  // see DropUnneeded()
-    if (!pending_repair_ || state_ != DatabaseState::kScanning || !may_begin) {
+    if (!RepairIsWanted()) {
       repair_.reset();
       return std::nullopt;
     }
     // The scan compares with the newest cut: what was captured before it has to be in it.
     if (frozen_) return std::nullopt;
-    pending = *pending_repair_;
     if (repair_ && repair_->scan().start().continuity != continuity_) repair_.reset();
   }
-  if (!repair_) RUNNEL_TRY_VOID(BeginRepair(pending));
+  if (!repair_) RUNNEL_TRY_VOID(BeginRepair());
+  if (!repair_) return std::nullopt;
   RUNNEL_TRY(const bool more, repair_->Step(kRepairStepBytes));
   if (more) return environment_.clock.MonotonicNow();
   RUNNEL_TRY_VOID(FinishRepair());
@@ -259,11 +262,16 @@ Result<std::optional<MonotonicTime>> LiveDatabase::RepairStep() {
   return std::nullopt;
 }
 
-Result<void> LiveDatabase::BeginRepair(PendingRepair pending) {
+// Makes repair_, unless capture was lost, or found something else to do, while the cutter settled.
+// What ends that wakes this job.
+Result<void> LiveDatabase::BeginRepair() {
   RUNNEL_TRY_VOID(cutter_->Settle());
+  PendingRepair pending{};
   std::unique_ptr<DatabaseScan> scan;
   {
     const MutexLock lock(mutex_);
+    if (!RepairIsWanted() || frozen_) return {};
+    pending = *pending_repair_;
     RUNNEL_TRY(scan, BeginScanLocked());
   }
   const bool nothing_to_compare_with = cutter_->history().kind != HistoryKind::kOurs ||

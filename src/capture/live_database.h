@@ -126,7 +126,8 @@ class LiveDatabase {
   Result<void> PruneStaging() RUNNEL_REQUIRES(cutter_mutex_);
   std::optional<MonotonicTime> RunRepair();
   Result<std::optional<MonotonicTime>> RepairStep() RUNNEL_REQUIRES(cutter_mutex_);
-  Result<void> BeginRepair(PendingRepair pending) RUNNEL_REQUIRES(cutter_mutex_);
+  bool RepairIsWanted() const RUNNEL_REQUIRES(mutex_);
+  Result<void> BeginRepair() RUNNEL_REQUIRES(cutter_mutex_);
   Result<void> FinishRepair() RUNNEL_REQUIRES(cutter_mutex_);
   Result<void> ReadRaw(PageNo page_no, MutableBytes page) RUNNEL_REQUIRES(cutter_mutex_);
   void AbandonFrozen() RUNNEL_REQUIRES(cutter_mutex_);
