@@ -23,13 +23,14 @@
 #include "capture/read_mark.h"
 #include "capture/segment.h"
 #include "fs/file_system.h"
+#include "fs/stored_path.h"
 #include "sqlite/open_registry.h"
 #include "sqlite/wal_index.h"
 
 namespace runnel::capture {
 
 struct CapturerOptions {
-  fs::Path database;
+  fs::StoredPath database;
   CheckpointLimits checkpoint;
   // Writes down what was captured before the current segment and is not cut yet; part of (2).
   std::function<Result<void>()> flush_earlier;

@@ -29,6 +29,7 @@
 #include "capture/staging.h"
 #include "capture/state_paths.h"
 #include "fs/file_system.h"
+#include "fs/stored_path.h"
 #include "ltx/format.h"
 #include "runtime/scheduler.h"
 #include "sqlite/open_registry.h"
@@ -48,8 +49,8 @@ enum class CompareExtent : std::uint8_t {
 };
 
 struct DatabaseOptions {
-  fs::Path database;
-  fs::Path state_folder;
+  fs::StoredPath database;
+  fs::StoredPath state_folder;
   std::chrono::milliseconds sync_interval = std::chrono::seconds(1);
   CheckpointLimits checkpoint;
   SegmentLimits segment;

@@ -135,7 +135,7 @@ class LiveDatabase {
   void SetError(std::optional<Error>& kept, const Error& error);
   void TellStatus();
 
-  const DatabaseOptions options_;
+  const DatabaseOptions& options_;  // the Database's
   const Environment environment_;
   DatabaseObserver& observer_;
   const StatePaths paths_;

@@ -38,7 +38,7 @@ Result<void> LiveDatabase::CheckFile() {
     // A scan of ours still has it open: then it is the database that was captured before. Whether
     // it is in WAL mode, the mark finds out.
     RUNNEL_TRY(const fs::FileInfo info, environment_.fs.Stat(options_.database));
-    if (environment_.registry.HeldAs(info.identity) == options_.database) return {};
+    if (environment_.registry.HeldAs(info.identity) == options_.database.path()) return {};
   }
   RUNNEL_TRY(const sqlite::FileInspection file, std::move(inspected));
   switch (file.kind) {

@@ -13,6 +13,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "fs/file_system.h"
+#include "fs/stored_path.h"
 
 namespace runnel::capture {
 
@@ -65,7 +66,7 @@ class PageTable {
   Result<void> SpillMemory();
 
   fs::FileSystem& fs_;
-  const fs::Path spill_path_;
+  const fs::StoredPath spill_path_;
   const fs::Ownership ownership_;
   const std::size_t memory_entries_max_;
 

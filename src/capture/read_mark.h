@@ -28,6 +28,7 @@
 #include "base/result.h"
 #include "capture/position.h"
 #include "fs/file_system.h"
+#include "fs/stored_path.h"
 #include "sqlite/connection.h"
 #include "sqlite/open_registry.h"
 #include "sqlite/wal_index.h"
@@ -118,7 +119,7 @@ class ReadMark {
   Result<WalState> StateOf(const sqlite::WalIndexBytes& header);
 
   sqlite::OpenRegistry& registry_;
-  const fs::Path database_;
+  const fs::StoredPath database_;
   Clock& clock_;
 
   std::unique_ptr<sqlite::Connection> holder_;

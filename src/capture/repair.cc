@@ -71,6 +71,9 @@ Result<std::uint64_t> Repair::Finish() {
     RUNNEL_TRY(const ltx::Trailer trailer, encoder_->Finish());
     (void)trailer;
     RUNNEL_TRY_VOID(sink_->Flush());
+    // Not kept until the cut: at a start all databases wait for theirs at the same time.
+    encoder_.reset();
+    sink_.reset();
   }
   return pages_differing_;
 }

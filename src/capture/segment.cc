@@ -176,7 +176,7 @@ Result<void> Segment::ReadPage(const PagePlace& place, MutableBytes page) const 
 Result<void> Segment::Remove() {
   const MutexLock lock(mutex_);
   file_.reset();
-  for (const fs::Path& path : {path_, table_path_}) {
+  for (const fs::StoredPath& path : {path_, table_path_}) {
     if (auto removed = fs_.Remove(path); !removed && removed.error().code() != Errc::kNotFound) {
       return removed;
     }

@@ -25,6 +25,7 @@
 #include "capture/page_table.h"
 #include "capture/position.h"
 #include "fs/file_system.h"
+#include "fs/stored_path.h"
 
 namespace runnel::capture {
 
@@ -91,8 +92,8 @@ class Segment {
       RUNNEL_REQUIRES(mutex_);
 
   fs::FileSystem& fs_;
-  const fs::Path path_;
-  const fs::Path table_path_;
+  const fs::StoredPath path_;
+  const fs::StoredPath table_path_;
   const fs::Ownership ownership_;
   const SegmentLimits limits_;
   const SegmentStart start_;

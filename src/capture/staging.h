@@ -27,6 +27,7 @@
 #include "base/mutex.h"
 #include "base/result.h"
 #include "fs/file_system.h"
+#include "fs/stored_path.h"
 #include "ltx/encoder.h"
 #include "ltx/format.h"
 
@@ -111,7 +112,7 @@ class Staging {
   Result<StagedCut> Publish(Txid txid, std::uint64_t size_bytes);
 
   fs::FileSystem& fs_;
-  const fs::Path folder_;
+  const fs::StoredPath folder_;
   const fs::Ownership ownership_;
 
   mutable Mutex mutex_;

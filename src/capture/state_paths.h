@@ -7,6 +7,7 @@
 
 #include "base/ids.h"
 #include "fs/file_system.h"
+#include "fs/stored_path.h"
 
 namespace runnel::capture {
 
@@ -15,7 +16,7 @@ class StatePaths {
   // `root`: the state folder of one database, e.g. "/srv/.app.db-litestream".
   explicit StatePaths(fs::Path root) : root_(std::move(root)) {}
 
-  const fs::Path& root() const { return root_; }
+  fs::Path root() const { return root_; }
   fs::Path cuts() const { return root_ / "ltx" / "0"; }
   fs::Path runnel() const { return root_ / "runnel"; }
   fs::Path lock() const { return runnel() / "lock"; }
@@ -27,7 +28,7 @@ class StatePaths {
   }
 
  private:
-  fs::Path root_;
+  fs::StoredPath root_;
 };
 
 }  // namespace runnel::capture

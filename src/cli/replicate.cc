@@ -31,10 +31,9 @@ struct ReplicateFlags {
   Switch once = Switch::kOff;
 };
 
-// A database that is at work keeps open, at most: four connections to its file and its WAL, its
-// -shm, the lock of its state, and the two arrays of page checksums. Of the four to its file none
-// can be closed before all are: that would drop SQLite's locks.
-constexpr std::uint64_t kDescriptorsPerDatabase = 12;
+// At rest a database keeps open its file, its WAL, its -shm, and the lock of its state; at work,
+// and at a start all are at work, the WAL several times over.
+constexpr std::uint64_t kDescriptorsPerDatabase = 8;
 constexpr std::uint64_t kDescriptorsForUs = 128;
 
 void Declare(FlagSet& flags, ReplicateFlags& values) {

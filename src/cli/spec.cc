@@ -51,7 +51,7 @@ Result<server::ReplicaSpec> ReplicaSpecOf(S3Stores& s3, const config::Replica& r
     return spec;
   }
   spec.folder = replica.path;
-  if (!relative.empty()) spec.folder /= relative;
+  if (!relative.empty()) spec.folder = spec.folder / relative;
   return spec;
 }
 

@@ -10,6 +10,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "capture/page_checksums.h"
+#include "fs/stored_path.h"
 #include "ltx/chain.h"
 #include "replicate/destination.h"
 #include "replicate/settings.h"
@@ -49,7 +50,7 @@ class ProofArray {
   void DiscardIfLost(const Error& error);
 
   const Destination& destination_;
-  const fs::Path path_;
+  const fs::StoredPath path_;
   const LocalFiles local_;
   const Environment environment_;
   bool loaded_ = false;

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "fs/file_system.h"
+#include "fs/stored_path.h"
 #include "ltx/format.h"
 #include "runtime/scheduler.h"
 
@@ -54,7 +55,7 @@ struct Environment {
 
 // Where work in progress lies, and how our own files are made.
 struct LocalFiles {
-  fs::Path spool_folder;  // files of ours in it end in ".tmp"; may be missing
+  fs::StoredPath spool_folder;  // files of ours in it end in ".tmp"; may be missing
   fs::Ownership ownership;
   ltx::PageEncoding encoding = ltx::PageEncoding::kBlock;
   // How much staged cuts may take up for destinations that do not have them yet.

@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "fs/file_stream.h"
 #include "fs/file_system.h"
+#include "fs/stored_path.h"
 #include "replicate/settings.h"
 
 namespace runnel::replicate {
@@ -37,7 +38,7 @@ class SpoolFile {
       : fs_(fs), path_(std::move(path)), file_(std::move(file)), sink_(*file_) {}
 
   fs::FileSystem& fs_;
-  const fs::Path path_;
+  const fs::StoredPath path_;
   std::unique_ptr<fs::File> file_;
   fs::FileSink sink_;
 };

@@ -40,6 +40,12 @@ void LimitHeapRegions() {
 #endif
 }
 
+void ReturnFreeMemory() {
+#ifdef M_ARENA_MAX
+  malloc_trim(0);
+#endif
+}
+
 Result<std::uint64_t> InotifyWatchLimit(const std::string& proc_file) {
   errno = 0;
   std::ifstream file(proc_file);

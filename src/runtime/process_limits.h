@@ -25,6 +25,10 @@ Result<void> RequireDescriptors(std::uint64_t limit, std::uint64_t needed);
 // each keeps what a burst of work once took.
 void LimitHeapRegions();
 
+// Gives pages of the heap back to the system that nothing lies in any more. Takes some
+// milliseconds for a heap of 100 MiB, in which other threads may wait.
+void ReturnFreeMemory();
+
 // How many inotify watches the user of this process may have, over all its processes.
 Result<std::uint64_t> InotifyWatchLimit(
     const std::string& proc_file = "/proc/sys/fs/inotify/max_user_watches");

@@ -10,6 +10,7 @@
 #include "fs/file_operations.h"
 #include "fs/file_system_kind.h"
 #include "fs/system_paths.h"
+#include "runtime/process_limits.h"
 #include "sqlite/environment_check.h"
 #include "sqlite/wal_index.h"
 
@@ -21,6 +22,9 @@ std::string HostName() {
   if (::gethostname(name.data(), name.size() - 1) != 0) return "unknown";
   return name.data();
 }
+
+constexpr std::chrono::minutes kMemoryReturnFirst{1};
+constexpr std::chrono::minutes kMemoryReturnEvery{10};
 
 // Changes at each boot: tells a daemon that was killed from one that runs on.
 std::string BootId(fs::FileSystem& fs) {
@@ -45,7 +49,8 @@ Daemon::Daemon(DaemonOptions options, const World& world)
               .scheduler = world.scheduler,
               .host = HostName(),
               .boot_id = BootId(world.fs)},
-      router_(std::make_unique<WatchRouter>(world.watcher, world.clock, world.log)) {}
+      router_(std::make_unique<WatchRouter>(world.watcher, world.clock, world.log)),
+      memory_return_(world.clock) {}
 
 Daemon::~Daemon() {
   StopFollowing();
@@ -104,6 +109,10 @@ Result<void> Daemon::Add(DatabaseSpec spec) {
   router_->Add(path, {.written = [&target] { target.NotifyWritten(); },
                       .moved = [&target] { target.NotifyMoved(); }});
   databases_.push_back(std::move(database));
+  if (!memory_return_job_) {
+    memory_return_job_ = world_.scheduler.Add(memory_return_, runtime::Pool::kBulk);
+  }
+  memory_return_job_.WakeAt(world_.clock.MonotonicNow() + kMemoryReturnFirst);
   return {};
 }
 
@@ -125,6 +134,11 @@ void Daemon::Follow(FollowedDirectory directory) {
 }
 
 void Daemon::StopFollowing() { followers_.clear(); }
+
+std::optional<MonotonicTime> Daemon::MemoryReturn::Run() {
+  runtime::ReturnFreeMemory();
+  return clock_.MonotonicNow() + kMemoryReturnEvery;
+}
 
 Result<void> Daemon::SyncAll() {
   for (const auto& database : databases_) database->BeginFinalSync();
@@ -166,6 +180,7 @@ Result<void> Daemon::Abandon() {
     if (!stopped && outcome) outcome = std::move(stopped);
   }
   databases_.clear();
+  memory_return_job_ = {};
   return outcome;
 }
 

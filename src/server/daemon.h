@@ -5,6 +5,7 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "base/clock.h"
@@ -75,6 +76,17 @@ class Daemon {
   Result<void> Abandon();
 
  private:
+  // What a start, or a burst of compaction, leaves of the heap lies between what stays, and would
+  // be kept.
+  class MemoryReturn final : public runtime::Job {
+   public:
+    explicit MemoryReturn(Clock& clock) : clock_(clock) {}
+    std::optional<MonotonicTime> Run() override;
+
+   private:
+    Clock& clock_;
+  };
+
   void StopFollowing();
   Result<void> CheckPlace(const fs::Path& database);
   Result<void> FinalSync();
@@ -88,6 +100,8 @@ class Daemon {
   std::vector<std::unique_ptr<ManagedDatabase>> databases_;
   std::mutex follower_turn_;
   std::vector<std::unique_ptr<DirectoryFollower>> followers_;
+  MemoryReturn memory_return_;
+  runtime::JobHandle memory_return_job_;  // while there are databases
 };
 
 }  // namespace runnel::server

@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "capture/database.h"
 #include "fs/file_system.h"
+#include "fs/stored_path.h"
 #include "replicate/capture_source.h"
 #include "replicate/replica_set.h"
 #include "replicate/settings.h"
@@ -23,7 +24,7 @@ namespace runnel::server {
 // A replica in a folder, or in a store that is opened already.
 struct ReplicaSpec {
   replicate::DestinationSettings settings;
-  fs::Path folder = {};
+  fs::StoredPath folder = {};
   std::shared_ptr<store::ObjectStore> store = {};
   // Ends what the store waits for, when the work on the database ends. May be empty.
   std::function<void()> stop_store = {};
@@ -69,7 +70,7 @@ class ManagedDatabase final : private capture::DatabaseObserver {
   // Ends all work on the database.
   Result<void> Stop();
 
-  const fs::Path& path() const { return spec_.capture.database; }
+  fs::Path path() const { return spec_.capture.database; }
   capture::Database& database() { return *database_; }
   replicate::ReplicaSet& replicas() { return *replicas_; }
 

@@ -125,7 +125,7 @@ Result<void> Connection::BeginAnyMode() {
 Result<void> Connection::NoteWalFiles() {
   RUNNEL_TRY(const WalFiles files, FindWalFiles());
   if (files.wal == fs::FileIdentity{} || files.index == fs::FileIdentity{}) {
-    const fs::Path gone = files.wal == fs::FileIdentity{} ? wal_path_ : wal_index_path();
+    const fs::Path gone = files.wal == fs::FileIdentity{} ? wal_path() : wal_index_path();
     return Fail(Errc::kUnavailable, gone.native() + ": deleted while it was opened");
   }
   wal_files_ = files;

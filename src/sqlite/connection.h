@@ -28,6 +28,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "fs/file_system.h"
+#include "fs/stored_path.h"
 
 struct sqlite3;
 struct sqlite3_file;
@@ -74,8 +75,8 @@ class Connection {
 
   // The database as it was named to OpenRegistry::Open(), and the WAL that SQLite uses for it
   // (beside the real file, if `path()` is a symbolic link). The WAL need not exist.
-  const fs::Path& path() const { return path_; }
-  const fs::Path& wal_path() const { return wal_path_; }
+  const fs::StoredPath& path() const { return path_; }
+  fs::Path wal_path() const { return wal_path_; }
   fs::Path wal_index_path() const;
 
   // Of the file that is open, which is no longer at path() once HasMoved().
@@ -161,10 +162,10 @@ class Connection {
   Error SqliteError(int code, const char* what) const;
 
   OpenRegistry& registry_;
-  const fs::Path path_;
+  const fs::StoredPath path_;
   sqlite3* db_;
   sqlite3_file* file_ = nullptr;  // owned by db_
-  fs::Path wal_path_;
+  fs::StoredPath wal_path_;
   fs::FileIdentity identity_;
   WalFiles wal_files_;  // zero before the first Begin()
   bool in_transaction_ = false;

@@ -23,6 +23,7 @@
 
 #include "base/result.h"
 #include "fs/file_system.h"
+#include "fs/stored_path.h"
 #include "sqlite/connection.h"
 
 namespace runnel::sqlite {
@@ -72,7 +73,7 @@ class OpenRegistry {
   friend class Connection;
 
   struct Held {
-    fs::Path path;
+    fs::StoredPath path;
     int connections = 0;
     // Raw handles whose close has to wait for the last connection.
     std::vector<std::unique_ptr<fs::File>> parked;

@@ -20,6 +20,7 @@
 
 #include "base/clock.h"
 #include "fs/file_system.h"
+#include "fs/stored_path.h"
 #include "store/object_store.h"
 
 namespace runnel::store {
@@ -74,7 +75,7 @@ class FileStore final : public ObjectStore {
   Result<Etag> FindEtag(fs::File& file, const fs::FileInfo& info) const;
 
   fs::FileSystem& files_;
-  const fs::Path root_;
+  const fs::StoredPath root_;
   const FileStoreOptions options_;
   Clock& clock_;
   Random& random_;

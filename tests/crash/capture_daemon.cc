@@ -103,7 +103,7 @@ Result<void> Run(const Options& options) {
   RUNNEL_TRY_VOID(database.Start());
   RUNNEL_TRY_VOID(database.AdoptHistory(Txid{0}));
   if (options.release > 0) database.ReleaseCuts(Txid{options.release});
-  const std::string name = options.database.database.filename().native();
+  const std::string name = options.database.database.path().filename().native();
   const MonotonicTime give_up = clock.MonotonicNow() + std::chrono::seconds(60);
   while (!stop_requested) {
     RUNNEL_TRY(const auto events, watcher->Wait(milliseconds(options.settle ? 5 : 100)));
