@@ -30,6 +30,40 @@ class SpillingIndexSpool final : public ltx::IndexSpool {
   fs::SpillBuffer buffer_;
 };
 
+// What is read from it goes to `to` as well.
+class TeeSource final : public ByteSource {
+ public:
+  TeeSource(ByteSource& from, ByteSink& to) : from_(from), to_(to) {}
+
+  Result<std::size_t> Read(MutableBytes out) override {
+    RUNNEL_TRY(const std::size_t count, from_.Read(out));
+    if (count == 0) return count;
+    if (auto appended = to_.Append(out.first(count)); !appended) {
+      sink_failure_ = appended.error();
+      return Fail(std::move(appended).error());
+    }
+    return count;
+  }
+
+  const std::optional<Error>& sink_failure() const { return sink_failure_; }
+
+ private:
+  ByteSource& from_;
+  ByteSink& to_;
+  std::optional<Error> sink_failure_;
+};
+
+// kCorruption unless it is the whole cut of that txid.
+Result<void> Prove(ByteSource& source, Txid txid) {
+  ltx::Decoder decoder(source);
+  RUNNEL_TRY(const ltx::Header header, decoder.ReadHeader());
+  if (header.min_txid != txid || header.max_txid != txid) {
+    return Fail(Errc::kCorruption, "the header names another txid");
+  }
+  RUNNEL_TRY_VOID(decoder.Finish());
+  return {};
+}
+
 }  // namespace
 
 std::unique_ptr<ltx::IndexSpool> MakeSpillingIndexSpool(fs::FileSystem& fs, fs::Path spill_path,
@@ -75,16 +109,7 @@ Result<void> Staging::DropTornNewest(Logger& log) {
     RUNNEL_TRY(auto file, OpenCut(txid));
     RUNNEL_TRY(const fs::FileInfo info, file->Info());
     fs::FileSource source(*file, 0, info.size_bytes);
-    ltx::Decoder decoder(source);
-    auto proven = [&]() -> Result<void> {
-      RUNNEL_TRY(const ltx::Header header, decoder.ReadHeader());
-      if (header.min_txid != txid || header.max_txid != txid) {
-        return Fail(Errc::kCorruption, "the header names another txid");
-      }
-      RUNNEL_TRY(const ltx::Trailer trailer, decoder.Finish());
-      (void)trailer;
-      return {};
-    }();
+    auto proven = Prove(source, txid);
     if (proven) return {};
     if (proven.error().code() != Errc::kCorruption) return proven;
     log.Warn("removed a damaged local file; its content will be sent again",
@@ -118,6 +143,19 @@ std::uint64_t Staging::total_bytes() const {
 
 Result<std::unique_ptr<fs::File>> Staging::OpenCut(Txid txid) const {
   return fs_.Open(PathOf(txid), fs::OpenMode::kRead);
+}
+
+Result<std::optional<Error>> Staging::CopyProven(Txid txid, fs::File& cut, ByteSink& to) const {
+  RUNNEL_TRY(const fs::FileInfo info, cut.Info());
+  fs::FileSource source(cut, 0, info.size_bytes);
+  TeeSource tee(source, to);
+  auto proven = Prove(tee, txid);
+  if (proven) return std::nullopt;
+  // A store may call its own trouble corruption.
+  if (tee.sink_failure()) return Fail(*tee.sink_failure());
+  Error error = std::move(proven).error().Context(PathOf(txid).string());
+  if (error.code() != Errc::kCorruption) return Fail(std::move(error));
+  return error;
 }
 
 Result<bool> Staging::HasNewest() const {

@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/byte_stream.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/mutex.h"
@@ -61,10 +62,16 @@ class Staging {
   // kNotFound if it was pruned, or somebody removed it.
   Result<std::unique_ptr<fs::File>> OpenCut(Txid txid) const;
 
+  // Hands a cut on to `to`, each byte read once, and proves it on the way. The answer says what is
+  // damaged, naming the file: `to` then has bytes that are to be thrown away. Errors are those of
+  // the disk and of `to`.
+  Result<std::optional<Error>> CopyProven(Txid txid, fs::File& cut, ByteSink& to) const;
+
   // False if somebody removed the newest cut, which we never do.
   Result<bool> HasNewest() const;
 
-  // Header and trailer, without proving the pages.
+  // Header and trailer, without proving the pages. kCorruption, naming the file, if they cannot be
+  // those of a cut.
   Result<CutSummary> Summary(Txid txid) const;
 
   // Writes the successor of the newest cut: `write_pages` calls WritePage() for each page.

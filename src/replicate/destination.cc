@@ -140,30 +140,34 @@ store::PutOptions Destination::OptionsFor(const store::ObjectKey& key, WallTime 
   return options;
 }
 
-Result<void> Destination::WriteCut(const store::ObjectKey& key, WallTime timestamp, fs::File& file,
-                                   std::uint64_t size_bytes) {
-  RUNNEL_TRY(auto writer, store_.StartPut(key, OptionsFor(key, timestamp)));
-  fs::FileSource source(file, 0, size_bytes);
-  RUNNEL_TRY_VOID(CopyAll(source, *writer));
+Result<std::optional<Error>> Destination::WriteCut(const store::ObjectKey& key,
+                                                   const capture::CutSummary& summary,
+                                                   fs::File& file,
+                                                   const capture::Staging& staging) {
+  RUNNEL_TRY(auto writer, store_.StartPut(key, OptionsFor(key, summary.header.timestamp)));
+  RUNNEL_TRY(auto damage, staging.CopyProven(summary.header.max_txid, file, *writer));
+  if (damage) return damage;  // not committed, it never was
   RUNNEL_TRY_VOID(writer->Commit());
-  return {};
+  return std::nullopt;
 }
 
-Result<void> Destination::UploadCut(Txid txid, const capture::Staging& staging) {
+Result<std::optional<Error>> Destination::UploadCut(Txid txid, const capture::Staging& staging) {
   RUNNEL_TRY(const capture::CutSummary summary, staging.Summary(txid));
   RUNNEL_TRY(auto file, staging.OpenCut(txid));
   RUNNEL_TRY(const fs::FileInfo info, file->Info());
   const store::ObjectKey key = layout_.LtxKey(kLevelCut, {.min = txid, .max = txid});
-  auto written = WriteCut(key, summary.header.timestamp, *file, info.size_bytes);
+  auto written = WriteCut(key, summary, *file, staging);
   if (!written && written.error().code() == Errc::kAlreadyExists) {
     // Ours, if the reply to an earlier try was lost.
     RUNNEL_TRY(const bool ours, HoldsFile(store_, key, *file, info.size_bytes));
-    if (!ours) return SettleCollision(txid);
+    if (!ours) return Fail(SettleCollision(txid).error());
   } else if (!written) {
     return Fail(std::move(written).error().Context(key.text()));
+  } else if (*written) {
+    return written;
   }
   CutStored(txid, info.size_bytes, summary.header);
-  return {};
+  return std::nullopt;
 }
 
 // Another writer has made this object. If the claim is ours, it was an earlier holder's last

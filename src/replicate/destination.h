@@ -104,9 +104,10 @@ class Destination {
   // The next cut follows what is there.
   bool Continues(const ltx::Header& cut) const;
 
-  // Uploads the staged cut. Errors: kFenced, after which the destination is; kAlreadyExists if
-  // another program's object has the name, after which it is kConnecting again.
-  Result<void> UploadCut(Txid txid, const capture::Staging& staging);
+  // Uploads the staged cut, and proves it on the way. The answer says what is damaged in the local
+  // file: nothing was written then. Errors: kFenced, after which the destination is; kAlreadyExists
+  // if another program's object has the name, after which it is kConnecting again.
+  Result<std::optional<Error>> UploadCut(Txid txid, const capture::Staging& staging);
 
   // Merges `inputs` into the object of `range` at `level` (1..9). `timestamp` is the last input's.
   // kUnavailable while the destination is to connect again.
@@ -195,8 +196,9 @@ class Destination {
   Result<void> CommitMerged(Level level, store::ObjectWriter& writer, const store::ObjectKey& key,
                             const ltx::MergeResult& merged);
   Result<void> AcceptOrReplace(const store::ObjectKey& key, const ltx::MergeResult& ours);
-  Result<void> WriteCut(const store::ObjectKey& key, WallTime timestamp, fs::File& file,
-                        std::uint64_t size_bytes);
+  Result<std::optional<Error>> WriteCut(const store::ObjectKey& key,
+                                        const capture::CutSummary& summary, fs::File& file,
+                                        const capture::Staging& staging);
   Result<void> NoteClaim(Result<void> checked);
   void Fence(const Error& error);
   void CutStored(Txid txid, std::uint64_t size_bytes, const ltx::Header& header);

@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "replicate/merge_inputs.h"
-
 namespace runnel::replicate {
 namespace {
 
@@ -105,7 +103,10 @@ Result<void> Maintainer::Compact(Level level) {
   for (const ReplicaFile& file : run) inputs.push_back({below, file});
   if (inputs.empty()) return {};
   RUNNEL_TRY_VOID(destination_.EnsureClaimed());
-  auto merged = Merge(level, inputs);
+  auto merged = Merge(level, inputs, InputPlace::kStagedFirst);
+  if (!merged && MeansDamage(merged.error()) && AnyStaged(destination_, inputs)) {
+    merged = MergeWithoutStaged(level, inputs, merged.error());
+  }
   if (!merged && MeansDamage(merged.error())) {
     SkipDamaged(level, inputs, merged.error());
     return {};
@@ -115,11 +116,26 @@ Result<void> Maintainer::Compact(Level level) {
   return {};
 }
 
-Result<void> Maintainer::Merge(Level level, std::span<const LeveledFile> inputs) {
+// The damage may be in a local copy, and the replica whole: it was proven when it was uploaded.
+Result<void> Maintainer::MergeWithoutStaged(Level level, std::span<const LeveledFile> inputs,
+                                            const Error& error) {
+  auto merged = Merge(level, inputs, InputPlace::kStore);
+  if (!merged) return merged;
+  environment_.log.Warn("a staged cut is damaged on the local disk, the replica's own was merged",
+                        {{"destination", destination_.settings().name},
+                         {"first", inputs.front().file.range.min},
+                         {"last", inputs.back().file.range.max},
+                         {"error", error}});
+  return {};
+}
+
+Result<void> Maintainer::Merge(Level level, std::span<const LeveledFile> inputs, InputPlace place) {
   const store::TxidRange range{.min = inputs.front().file.range.min,
                                .max = inputs.back().file.range.max};
-  RUNNEL_TRY(const ltx::Header last, ReadHeaderOf(destination_, inputs.back(), source_.staging()));
-  RUNNEL_TRY(const MergeInputs opened, MergeInputs::Open(destination_, inputs, source_.staging()));
+  RUNNEL_TRY(const ltx::Header last,
+             ReadHeaderOf(destination_, inputs.back(), source_.staging(), place));
+  RUNNEL_TRY(const MergeInputs opened,
+             MergeInputs::Open(destination_, inputs, source_.staging(), place));
   RUNNEL_TRY_VOID(
       destination_.PutMerged(level, range, last.timestamp, opened.sources(), std::nullopt, stop_));
   return {};

@@ -11,6 +11,7 @@
 #include "replicate/cut_source.h"
 #include "replicate/destination.h"
 #include "replicate/events.h"
+#include "replicate/merge_inputs.h"
 #include "replicate/schedule.h"
 #include "replicate/settings.h"
 #include "replicate/stray_watch.h"
@@ -43,7 +44,9 @@ class Maintainer final : public runtime::Job {
   Result<WakeTime> Step(MonotonicTime now);
   std::optional<Level> DueLevel(WallTime wall, WakeTime& next) const;
   Result<void> Compact(Level level);
-  Result<void> Merge(Level level, std::span<const LeveledFile> inputs);
+  Result<void> Merge(Level level, std::span<const LeveledFile> inputs, InputPlace place);
+  Result<void> MergeWithoutStaged(Level level, std::span<const LeveledFile> inputs,
+                                  const Error& error);
   void SkipDamaged(Level level, std::span<const LeveledFile> inputs, const Error& error);
   Result<bool> Retain(WakeTime& next);
   Result<void> DeleteRetired();

@@ -22,12 +22,12 @@ bool IsStaged(const Destination& destination, const LeveledFile& file) {
 
 Result<MergeInputs> MergeInputs::Open(const Destination& destination,
                                       std::span<const LeveledFile> files,
-                                      const capture::Staging& staging) {
+                                      const capture::Staging& staging, InputPlace place) {
   const std::size_t window =
       std::clamp(kFetchedTotal / std::max<std::size_t>(files.size(), 1), kFetchedMin, kFetchedMax);
   MergeInputs inputs;
   for (const LeveledFile& file : files) {
-    if (IsStaged(destination, file)) {
+    if (place == InputPlace::kStagedFirst && IsStaged(destination, file)) {
       auto staged = staging.OpenCut(file.file.range.min);
       if (staged) {
         RUNNEL_TRY_VOID(inputs.Add(*std::move(staged)));
@@ -51,13 +51,18 @@ Result<void> MergeInputs::Add(std::unique_ptr<fs::File> file) {
 }
 
 Result<ltx::Header> ReadHeaderOf(const Destination& destination, const LeveledFile& file,
-                                 const capture::Staging& staging) {
-  if (IsStaged(destination, file)) {
+                                 const capture::Staging& staging, InputPlace place) {
+  if (place == InputPlace::kStagedFirst && IsStaged(destination, file)) {
     auto summary = staging.Summary(file.file.range.min);
     if (summary) return summary->header;
   }
   return ReadObjectHeader(destination.store(),
                           destination.layout().LtxKey(file.level, file.file.range));
+}
+
+bool AnyStaged(const Destination& destination, std::span<const LeveledFile> files) {
+  return std::ranges::any_of(files,
+                             [&](const LeveledFile& file) { return IsStaged(destination, file); });
 }
 
 }  // namespace runnel::replicate

@@ -120,10 +120,17 @@ std::optional<Txid> Snapshotter::FindFullCopy(const Destination& destination) co
 
 Result<void> Snapshotter::BeginChosen() {
   if (const auto full_copy = FindFullCopy(*chosen_.front()->destination)) {
-    chosen_.resize(1);
-    RUNNEL_TRY(maker_, SnapshotMaker::FromFullCopy(source_, *full_copy, local_, environment_));
-    phase_ = Phase::kAwaitingCut;
-    return {};
+    auto maker = SnapshotMaker::FromFullCopy(source_, *full_copy, local_, environment_);
+    if (maker) {
+      chosen_.resize(1);
+      maker_ = *std::move(maker);
+      phase_ = Phase::kAwaitingCut;
+      return {};
+    }
+    // One that rotted is no better at the next try; a scan does without it.
+    if (maker.error().code() != Errc::kCorruption) return Fail(std::move(maker).error());
+    errors_.Log(LogLevel::kWarn, "a staged full copy is damaged, the database is scanned", "txid",
+                FormatTxid(*full_copy), maker.error());
   }
   auto maker = SnapshotMaker::Begin(source_, local_, environment_);
   if (maker) {

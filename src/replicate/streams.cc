@@ -4,15 +4,6 @@
 
 namespace runnel::replicate {
 
-Result<void> CopyAll(ByteSource& from, ByteSink& to) {
-  Bytes buffer(fs::kStreamBufferBytes);
-  while (true) {
-    RUNNEL_TRY(const std::size_t count, from.Read(buffer));
-    if (count == 0) return {};
-    RUNNEL_TRY_VOID(to.Append(ByteView(buffer).first(count)));
-  }
-}
-
 Result<ltx::Header> ReadObjectHeader(store::ObjectStore& store, const store::ObjectKey& key) {
   Bytes bytes(ltx::kHeaderSize);
   RUNNEL_TRY(const std::size_t count, store.ReadAt(key, 0, bytes));

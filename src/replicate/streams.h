@@ -41,8 +41,6 @@ class StoppableSink final : public ByteSink {
   const std::atomic<bool>& stop_;
 };
 
-Result<void> CopyAll(ByteSource& from, ByteSink& to);
-
 // The header of an LTX object.
 Result<ltx::Header> ReadObjectHeader(store::ObjectStore& store, const store::ObjectKey& key);
 

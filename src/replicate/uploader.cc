@@ -87,6 +87,9 @@ Result<WakeTime> Uploader::UploadNext(MonotonicTime now) {
     return BlockForSnapshot(position,
                             fmt::format("txid {} is not staged any more", FormatTxid(txid)));
   }
+  if (!summary && summary.error().code() == Errc::kCorruption) {
+    return BridgeDamaged(txid, summary.error());
+  }
   if (!summary) return Fail(std::move(summary).error());
   if (!destination_.Continues(summary->header)) {
     return BlockForSnapshot(
@@ -94,9 +97,22 @@ Result<WakeTime> Uploader::UploadNext(MonotonicTime now) {
                               "wrote there, or the chain is broken",
                               FormatTxid(txid), FormatTxid(position)));
   }
-  RUNNEL_TRY_VOID(destination_.UploadCut(txid, source_.staging()));
+  RUNNEL_TRY(const auto damage, destination_.UploadCut(txid, source_.staging()));
+  if (damage) return BridgeDamaged(txid, *damage);
   events_.OnStored(destination_);
   return now;
+}
+
+// Nothing in the file is to be believed, also not what its header says of the database: the
+// snapshot ends behind it. If it is the newest one, and the database at rest, there would be no cut
+// to end at; one with every page is that snapshot already.
+WakeTime Uploader::BridgeDamaged(Txid txid, const Error& damage) {
+  const WakeTime wait = BlockForSnapshot(
+      txid,
+      fmt::format("the local file of txid {} is damaged: {}", FormatTxid(txid), damage.message()));
+  const auto newest = source_.staging().newest();
+  if (newest && newest->txid == txid) source_.CompareAgain(capture::CompareExtent::kEveryPage);
+  return wait;
 }
 
 WakeTime Uploader::BlockForSnapshot(Txid beyond, std::string reason) {

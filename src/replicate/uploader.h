@@ -36,6 +36,7 @@ class Uploader final : public runtime::Job {
   Result<WakeTime> ConnectAndSettle();
   Result<WakeTime> BeginBatch(Txid newest, MonotonicTime now);
   Result<WakeTime> UploadNext(MonotonicTime now);
+  WakeTime BridgeDamaged(Txid txid, const Error& damage);
   WakeTime BlockForSnapshot(Txid beyond, std::string reason);
 
   Destination& destination_;
