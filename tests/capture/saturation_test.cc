@@ -171,7 +171,7 @@ TEST_F(SaturationTest, LongWriteTransactionPastTheHardBoundDoesNotKeepTheWalFrom
   for (const MonotonicTime start = clock_.MonotonicNow();;) {
     ASSERT_OK_AND_ASSIGN(const auto next, capturer->Service(*segment_));
     if (!next) break;
-    ASSERT_LT(clock_.MonotonicNow() - start, milliseconds(200));
+    ASSERT_LT(clock_.MonotonicNow() - start, milliseconds(1200));
     clock_.Advance(*next - clock_.MonotonicNow());
   }
   ASSERT_OK_AND_ASSIGN(const LiveWal live, capturer->Live());
