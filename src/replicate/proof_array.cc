@@ -60,7 +60,8 @@ Result<bool> ProofArray::Advance(Txid limit) {
              ProveObject(destination_.store(), destination_.layout(), *file, nullptr));
   if (!array_ || header.page_size != page_size_) {
     Discard();
-    RUNNEL_TRY_VOID(environment_.fs.CreateDirectories(path_.path().parent_path(), local_.ownership));
+    RUNNEL_TRY_VOID(
+        environment_.fs.CreateDirectories(path_.path().parent_path(), local_.ownership));
     RUNNEL_TRY(array_, capture::PageChecksums::Create(environment_.fs, path_, local_.ownership,
                                                       header.page_size));
     page_size_ = header.page_size;

@@ -191,13 +191,6 @@ TEST_F(DirectoryTest, AMissingDirectoryIsNamed) {
 }
 
 // Until databases that appear later are found, whoever asks for it is told that they are not.
-TEST_F(DirectoryTest, WatchingIsNotPromisedInSilence) {
-  WriteEntry("    pattern: '*.db'\n    watch: true\n");
-  const Outcome outcome = Once();
-  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
-  EXPECT_THAT(outcome.out + outcome.err, HasSubstr("watch"));
-}
-
 class TwoReplicasTest : public ConfigTest {
  protected:
   TwoReplicasTest() {
