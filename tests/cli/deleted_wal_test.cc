@@ -125,6 +125,8 @@ TEST_P(DeletedWal, AnApplicationThatGoesOnLosesNothing) {
   auto daemon = StartCapturing();
   std::optional<App> app(database_);
   for (int i = 0; i < 10; ++i) app->Run("INSERT INTO t(y) VALUES('before')");
+  // Then the daemon opens nothing in the instant of the deletion, which would make the file.
+  EXPECT_TRUE(ReplicaComesToHave(replica_, "SELECT count(*) FROM t", "210")) << daemon->Out();
   Delete();
   ExpectSaysSo(*daemon);
   for (int i = 0; i < 10; ++i) app->Run("INSERT INTO t(y) VALUES('after')");
