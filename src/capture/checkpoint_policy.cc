@@ -25,6 +25,11 @@ constexpr std::uint32_t kGaplessTries = 3;
 constexpr milliseconds kPassivePause{20};
 constexpr milliseconds kPassivePauseLast{160};
 
+// Writers that added less than this part may be paced: whether one of their transactions falls into
+// the end of a checkpoint is luck, and a try soon after may have it.
+constexpr std::uint32_t kPacedPart = 64;
+constexpr milliseconds kPacedPause{6};
+
 // A disk on which one sync takes so long that the WAL grows by a threshold meanwhile is not synced
 // beside writers for a while: nothing would keep them from going past the bound.
 constexpr std::chrono::seconds kSlowDiskPause{1};
@@ -92,17 +97,18 @@ void CheckpointPolicy::NoteGap(const LiveWal& before, const LiveWal& after, Mono
   const wal::Salts& salts = after.state.position.salts;
   if (salts != before.state.position.salts) return;
   const std::uint32_t grew = ToInt(after.state.position.frame) - ToInt(before.state.position.frame);
+  NoteSyncBesideWriters(grew, now);
   gapless_tries_ = salts == gapless_salts_ ? gapless_tries_ + 1 : 1;
   gapless_salts_ = salts;
   passive_not_before_ = now;
   if (grew >= limits_.threshold_frames / kSaturatedPart) {
     gapless_tries_ = std::max(gapless_tries_, kGaplessTries);
   }
-  if (gapless_tries_ >= kGaplessTries) {
-    const std::uint32_t doublings = std::min(gapless_tries_ - kGaplessTries, 10U);
-    passive_not_before_ += std::min(kPassivePauseLast, kPassivePause * (1U << doublings));
-  }
-  NoteSyncBesideWriters(grew, now);
+  if (gapless_tries_ < kGaplessTries) return;
+  const std::uint32_t doublings = std::min(gapless_tries_ - kGaplessTries, 10U);
+  passive_not_before_ += grew < limits_.threshold_frames / kPacedPart
+                             ? kPacedPause
+                             : std::min(kPassivePauseLast, kPassivePause * (1U << doublings));
 }
 
 bool CheckpointPolicy::MaySyncAhead(const LiveWal& live, MonotonicTime now) const {

@@ -126,19 +126,31 @@ TEST(CheckpointPolicyTest, WritersThatLeaveNoGapAreLeftAloneUntilTheHardBound) {
   EXPECT_FALSE(policy.AwaitsHardBound(Wal(100, 0, 2), soon));
 }
 
-TEST(CheckpointPolicyTest, WritersThatAreThereAtTheEndOfEachTryAreTriedEverMoreSeldom) {
+// Of a checkpoint in each of 500 ms, by writers who add `grow` frames while one runs, and no more.
+int TriesBesideWriters(std::uint32_t grow) {
   CheckpointPolicy policy({.threshold_frames = 1000});
   std::uint32_t frames = 1000;
   int tries = 0;
   for (MonotonicTime now = kStart; now < kStart + milliseconds(500); now += milliseconds(1)) {
-    const LiveWal before = Wal(frames, frames - 2);
+    const LiveWal before = Wal(frames, frames - grow);
     if (policy.Decide(before, now) == kNone) continue;
     ++tries;
-    frames += 2;
-    policy.Note(kPassive, CheckpointObstacle::kReader, before, Wal(frames, frames - 2), now);
+    frames += grow;
+    policy.Note(kPassive, CheckpointObstacle::kReader, before, Wal(frames, frames - grow), now);
   }
+  return tries;
+}
+
+TEST(CheckpointPolicyTest, WritersThatAreThereAtTheEndOfEachTryAreTriedEverMoreSeldom) {
+  const int tries = TriesBesideWriters(20);
   EXPECT_GE(tries, 6);
   EXPECT_LE(tries, 8);
+}
+
+TEST(CheckpointPolicyTest, PacedWritersAreTriedSoonAgain) {
+  const int tries = TriesBesideWriters(2);
+  EXPECT_GE(tries, 65);
+  EXPECT_LE(tries, 90);
 }
 
 TEST(CheckpointPolicyTest, DiskThatWritersOutrunIsNotSyncedBesideThem) {
