@@ -238,6 +238,7 @@ TEST_F(DaemonTest, ADatabaseIsRemovedOnceItsReplicasHaveAllOfIt) {
 }
 
 TEST_F(DaemonTest, NoMoreDatabasesThanTheLimitOfOpenFilesAllows) {
+  daemon_.reset();  // two would share a watcher
   daemon_ = std::make_unique<Daemon>(
       DaemonOptions{
           .allowed_file_systems = {}, .final_sync_timeout = milliseconds(0), .databases_max = 1},
